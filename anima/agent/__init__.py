@@ -1,0 +1,1 @@
+"""One life: its folder, its turns, their resumption."""

@@ -1,0 +1,1 @@
+"""The command line: `animactl`, also installed as `anima`."""

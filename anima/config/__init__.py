@@ -1,0 +1,1 @@
+"""Settings: one schema, every option declared once."""

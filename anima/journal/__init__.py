@@ -1,0 +1,1 @@
+"""Every fact, stored once and told to all."""

@@ -1,0 +1,52 @@
+"""Every limit, once. Options a person may set stand in config/schema.py; these are what the design itself bears.
+
+Names end in their unit, biggest word first. The assertions below say how the limits lean on each other.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# wire
+event_bytes_max = 1 * MIB  # one encoded event; larger bodies belong in blobs
+text_bytes_max = 900 * KIB  # one message of a person, so that its event with all other fields stays below the above
+batch_events_max = 256  # one append; all of it is stored in one transaction
+batch_bytes_max = 3 * MIB // 2  # one append
+message_bytes_max = 2 * MIB  # ZMQ_MAXMSGSIZE: libzmq disconnects a peer that sends a larger frame
+doorbell_bytes_min = 64 * KIB  # a larger event is published without its body; who wants it reads it (bounds a slow consumer's queue)
+
+# journal
+page_events_max = 1_000  # one reply to `read`
+page_bytes_max = 1 * MIB  # one reply to `read`, cut at whole events; at least one event is always sent
+commit_events_max = 4_096  # one transaction of the journal
+credit_events_max = 1_000  # unacknowledged events of one producer; further appends wait
+queue_messages_max = 1_000  # ZMQ high-water mark, each direction, each peer
+
+# bus timing
+beat_active_s = 1.0  # head beats while the journal changes, and `beat_linger_s` after: a lost message is noticed within 2 s
+beat_linger_s = 10.0
+beat_idle_s = 5.0
+linger_ms = 1_000  # how long a closing socket may try to deliver
+handshake_ms = 5_000
+reconnect_ms = 100
+reconnect_max_ms = 5_000
+ask_timeout_s = 10.0  # a question without an answer
+
+# supervisor
+control_line_bytes_max = 64 * KIB
+control_clients_max = 16
+control_idle_s = 30.0
+records_kept_max = 4_096  # lifecycle records a late `watch` can still have
+socket_path_bytes_max = 107  # sockaddr_un, less the final NUL
+output_line_bytes_max = 48 * KIB  # journald's LineMax; a longer line of a child is cut
+output_bytes_per_s_max = 256 * KIB  # what a child may print through stdout and stderr; the rest is counted and dropped
+
+# agent
+name_chars_max = 63
+session_chars_max = 128
+message_kills_max = 3  # a message that ended its agent's process this often is marked failed
+sessions_parallel_max = 8  # turns of one agent at the same time, each in another session
+
+assert text_bytes_max < event_bytes_max <= page_bytes_max < batch_bytes_max < message_bytes_max
+assert doorbell_bytes_min < event_bytes_max
+assert page_bytes_max + event_bytes_max <= message_bytes_max, "a page may overshoot by one event"
+assert batch_events_max <= credit_events_max

@@ -1,0 +1,1 @@
+"""The cortex: model providers and what they are asked."""

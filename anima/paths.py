@@ -1,0 +1,106 @@
+"""Where things are. The only part that knows the layout of $ANIMA_HOME and of the runtime directory."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anima.errors import ConfigError
+from anima.limits import socket_path_bytes_max
+
+
+@dataclass(frozen=True)
+class Home:
+    """One house on disk: `root` holds what must survive, `run` what ends with the machine's uptime."""
+
+    root: Path
+    run: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings of the whole house."""
+        return self.root / "anima.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """Credentials, 0600."""
+        return self.root / "secrets.toml"
+
+    @property
+    def agents(self) -> Path:
+        """One folder per agent."""
+        return self.root / "agents"
+
+    def agent(self, name: str) -> Path:
+        """The folder of one agent."""
+        return self.agents / name
+
+    @property
+    def state(self) -> Path:
+        """Databases, each with one owner."""
+        return self.root / "state"
+
+    @property
+    def journal(self) -> Path:
+        """Every fact."""
+        return self.state / "journal.db"
+
+    @property
+    def log(self) -> Path:
+        """Log files, one per process."""
+        return self.root / "log"
+
+    def log_file(self, process: str) -> Path:
+        """The log of one process; `agent:arya` writes arya.log."""
+        return self.log / f"{process.removeprefix('agent:')}.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one supervisor of this home."""
+        return self.state / "supervisor.lock"
+
+    @property
+    def control(self) -> Path:
+        """The supervisor's Unix socket."""
+        return self.run / "control"
+
+    def pid_file(self, process: str) -> Path:
+        """PID and start time of one process, for people and other programs."""
+        return self.run / f"{process}.pid"
+
+    def socket(self, name: str) -> Path:
+        """The file of a ZeroMQ socket: `journal`, `events`, one per server."""
+        return self.run / f"{name}.sock"
+
+    def endpoint(self, name: str) -> str:
+        """The ZeroMQ address of `socket(name)`."""
+        return f"ipc://{self.socket(name)}"
+
+    def check_lengths(self) -> None:
+        """Raise ConfigError if a socket of this house would have a path the kernel cannot hold."""
+        longest = self.run / "channels.sock"
+        size = len(os.fsencode(longest))
+        if size > socket_path_bytes_max:
+            raise ConfigError(
+                f"the runtime directory {self.run} is too long for a Unix socket ({size} bytes, the kernel allows "
+                f"{socket_path_bytes_max}); set XDG_RUNTIME_DIR or ANIMA_HOME to a shorter path",
+            )
+
+
+def find_home(environ: Mapping[str, str], explicit: str | None = None) -> Home:
+    """The house meant by `--home`, $ANIMA_HOME or ~/.anima, with its runtime directory.
+
+    The runtime directory is $RUNTIME_DIRECTORY (given by systemd), else below $XDG_RUNTIME_DIR, else `run` in the
+    home. Below $XDG_RUNTIME_DIR only the default home is called `anima`; another home carries a digest of its path,
+    because two houses of one user must not share sockets.
+    """
+    default = Path(environ.get("HOME") or "~").expanduser() / ".anima"
+    chosen = explicit or environ.get("ANIMA_HOME")
+    root = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else default  # noqa: PTH100 - no symlinks resolved
+    if directory := environ.get("RUNTIME_DIRECTORY"):
+        return Home(root, Path(directory.split(":")[0]))
+    if directory := environ.get("XDG_RUNTIME_DIR"):
+        name = "anima" if root == default else f"anima-{hashlib.blake2b(os.fsencode(root), digest_size=4).hexdigest()}"
+        return Home(root, Path(directory) / name)
+    return Home(root, root / "run")

@@ -1,0 +1,1 @@
+"""Being a process: the skeleton every child runs in."""

@@ -1,0 +1,1 @@
+"""SQLite: pragmas, migrations, one owner per file."""

@@ -1,0 +1,1 @@
+"""Keeping others alive. Standard library only; opens no ZeroMQ socket and starts no thread."""

@@ -1,0 +1,1 @@
+"""Whatever crosses a process boundary: frozen, versioned types and their msgpack codec."""

@@ -1,0 +1,319 @@
+"""Events: the facts of the journal. One envelope, one frozen body per kind, and the only codec for both.
+
+An event travels and rests as one msgpack map (`VERSION` inside). The journal adds `seq` and `ts` beside it and never
+re-encodes it: what a producer sent is what is stored, chained and published.
+
+    map = {v, id, kind, agent, session, source, cause, data}      data is a map, its shape given by the kind
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar, Self, TypeVar
+
+import msgpack
+
+from anima.errors import BadMessage
+from anima.ids import new_id
+from anima.limits import event_bytes_max
+
+VERSION = 1  #: of the envelope; a golden-file test fails when a type changes and this does not
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `seq` and `ts` are 0 until the journal has stored it."""
+
+    id: str  #: UUID text, made by the producer: sending it again is harmless
+    kind: str
+    agent: str  #: whose life it belongs to; "" for the house
+    session: str  #: which conversation; "" if none
+    source: str  #: who says so: cli, agent:arya, telegram:42
+    cause: str  #: id of the event that led to this one; "" if none
+    data: dict[str, Any]  #: by kind; see `body`
+    seq: int = 0  #: dense, from 1, given by the journal
+    ts: float = 0.0  #: seconds since 1970, UTC, given by the journal
+
+    @property
+    def body(self) -> Body:
+        """The data as its kind's frozen type. Raises BadMessage if the kind is unknown or the data malformed."""
+        return read_body(self.kind, self.data)
+
+    def encode(self) -> bytes:
+        """The msgpack map, without seq and ts. Raises BadMessage if it is larger than `event_bytes_max`."""
+        packed: bytes = msgpack.packb(
+            {
+                "v": VERSION,
+                "id": self.id,
+                "kind": self.kind,
+                "agent": self.agent,
+                "session": self.session,
+                "source": self.source,
+                "cause": self.cause,
+                "data": self.data,
+            },
+        )
+        if len(packed) > event_bytes_max:
+            raise BadMessage(f"a {self.kind} event of {len(packed)} bytes is larger than {event_bytes_max}; store the body as a blob")
+        return packed
+
+
+def event(
+    body: Body,
+    *,
+    agent: str,
+    source: str,
+    session: str = "",
+    cause: str = "",
+    id: str = "",  # noqa: A002 - the field's own name
+) -> Event:
+    """A new event around `body`; its kind follows from the body's type, its id is new unless given."""
+    return Event(id or new_id(), body.kind, agent, session, source, cause, body.fields())
+
+
+def decode_event(packed: bytes, seq: int = 0, ts: float = 0.0) -> Event:
+    """The event in `packed`, its body not yet read. Raises BadMessage for anything else."""
+    try:
+        content = msgpack.unpackb(packed, strict_map_key=True)
+        if content["v"] != VERSION:
+            raise BadMessage(f"an event of version {content['v']!r}; this program reads version {VERSION}")
+        found = Event(
+            content["id"],
+            content["kind"],
+            content["agent"],
+            content["session"],
+            content["source"],
+            content["cause"],
+            content["data"],
+            seq,
+            ts,
+        )
+    except BadMessage:
+        raise
+    except Exception as error:
+        raise BadMessage(f"not an event: {error!r}") from error
+    for value in (found.id, found.kind, found.agent, found.session, found.source, found.cause):
+        if type(value) is not str:
+            raise BadMessage(f"not an event: {value!r} stands where text belongs")
+    if type(found.data) is not dict:
+        raise BadMessage("not an event: its data is not a map")
+    return found
+
+
+class Body:
+    """What an event says. Subclasses are frozen dataclasses whose fields are str, int, float, bool, list or dict."""
+
+    kind: ClassVar[str]
+    _shape: ClassVar[tuple[tuple[str, tuple[type, ...], bool], ...]]
+
+    def fields(self) -> dict[str, Any]:
+        """The data map of the event; shallow, in the order of declaration."""
+        return {name: getattr(self, name) for name, _, _ in self._shape}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """The body in `data`. Unknown keys are left out (a newer producer); a missing or mistyped one raises BadMessage."""
+        values = {}
+        for name, accepted, required in cls._shape:
+            if name in data:
+                value = data[name]
+                if type(value) not in accepted:
+                    raise BadMessage(f"{cls.kind}.{name} is {type(value).__name__}, not {accepted[0].__name__}")
+                values[name] = value
+            elif required:
+                raise BadMessage(f"{cls.kind} lacks '{name}'")
+        return cls(**values)
+
+
+KINDS: dict[str, type[Body]] = {}  #: every kind there is, by name
+
+B = TypeVar("B", bound=type[Body])
+
+
+def of_kind(name: str) -> Callable[[B], B]:
+    """Register a body under its kind, as a frozen dataclass with its shape worked out once."""
+
+    def register(declared: B) -> B:
+        frozen = dataclass(frozen=True)(declared)
+        hints = typing.get_type_hints(frozen)
+        frozen.kind = name
+        frozen._shape = tuple(
+            (each.name, _accepted(hints[each.name]), each.default is MISSING and each.default_factory is MISSING)
+            for each in dataclasses.fields(frozen)
+        )
+        KINDS[name] = frozen
+        return frozen
+
+    return register
+
+
+def _accepted(hint: Any) -> tuple[type, ...]:
+    plain = typing.get_origin(hint) or hint
+    return (float, int) if plain is float else (plain,)
+
+
+def read_body(kind: str, data: Mapping[str, Any]) -> Body:
+    """The body of an event of `kind`. Raises BadMessage if the kind is unknown or the data malformed."""
+    found = KINDS.get(kind)
+    if found is None:
+        raise BadMessage(f"unknown kind of event '{kind}'")
+    return found.read(data)
+
+
+# -- the five kinds that carry a life ---------------------------------------------------------------------------------
+
+
+@of_kind("user_message")
+class UserMessage(Body):
+    """Someone said something to the agent. It is owed exactly one `turn_ended`."""
+
+    text: str
+
+
+@of_kind("agent_message")
+class AgentMessage(Body):
+    """What the agent answered; `turn` is the id of the turn, which is the id of the message it answers."""
+
+    text: str
+    turn: str = ""
+    model: str = ""
+
+
+@of_kind("tool_call")
+class ToolCall(Body):
+    """The agent's intent to act, durable before anything happens."""
+
+    turn: str
+    step: int
+    call: str  #: the model's own id for the call
+    tool: str
+    args: dict[str, Any]
+
+
+@of_kind("tool_response")
+class ToolResponse(Body):
+    """What came of a tool call."""
+
+    turn: str
+    call: str
+    tool: str
+    ok: bool
+    text: str
+
+
+@of_kind("system_message")
+class SystemMessage(Body):
+    """Words of the house to those in the conversation, e.g. why a message was given up."""
+
+    text: str
+    turn: str = ""
+
+
+# -- a turn --------------------------------------------------------------------------------------------------------------
+
+
+@of_kind("turn_started")
+class TurnStarted(Body):
+    """An incarnation of the agent took up a message. Stored before the model is asked, so that deaths can be counted."""
+
+    turn: str
+    message_seq: int
+    attempt: int  #: 1 for the first incarnation that tries
+
+
+@of_kind("turn_ended")
+class TurnEnded(Body):
+    """The one settlement of a message; stored in the same transaction as the answer."""
+
+    turn: str
+    message_seq: int
+    outcome: str  #: answered, interrupted or failed
+    reason: str = ""  #: a sentence, when it was not answered
+    model: str = ""
+    steps: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    settled_seq: int = 0  #: every message of this agent up to this seq has ended; where a new incarnation begins to read
+
+
+@of_kind("model_called")
+class ModelCalled(Body):
+    """One call of a model, with what it cost."""
+
+    turn: str
+    step: int
+    model: str
+    tokens_in: int
+    tokens_out: int
+    duration_s: float
+    stop_reason: str = ""
+
+
+@of_kind("interrupt_asked")
+class InterruptAsked(Body):
+    """A person wants the running turn of this session to end; `turn` "" means whichever runs."""
+
+    turn: str = ""
+
+
+@of_kind("session_cleared")
+class SessionCleared(Body):
+    """The conversation begins anew here; what came before stays in the journal but out of the viewport."""
+
+
+# -- lives of processes, as the supervisor's `watch` tells them ------------------------------------------------------------
+
+
+@of_kind("process_started")
+class ProcessStarted(Body):
+    """The root forked a child."""
+
+    name: str
+    pid: int
+    incarnation: int  #: 1 for the first under this supervisor
+
+
+@of_kind("process_ready")
+class ProcessReady(Body):
+    """A child said READY=1."""
+
+    name: str
+    pid: int
+    incarnation: int
+    boot_s: float  #: from fork to READY
+
+
+@of_kind("process_ended")
+class ProcessEnded(Body):
+    """A child is gone."""
+
+    name: str
+    pid: int
+    incarnation: int
+    exit: int  #: exit code, or -1 when a signal ended it
+    signal: int  #: or 0
+    cause: str  #: exit, signal, watchdog, start-timeout, stop
+    reason: str  #: a sentence
+    uptime_s: float
+
+
+@of_kind("process_parked")
+class ProcessParked(Body):
+    """The root gave a child up; `animactl reset NAME` frees it."""
+
+    name: str
+    reason: str
+
+
+@of_kind("journal_opened")
+class JournalOpened(Body):
+    """The journal came up. `lost` counts acknowledged events a damaged disk took since it was last up; 0 is the rule."""
+
+    boot: str
+    lost: int = 0
+
+
+FIVE = ("user_message", "agent_message", "tool_call", "tool_response", "system_message")  #: what a conversation consists of
