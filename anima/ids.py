@@ -1,4 +1,4 @@
-"""Names and identifiers: UUIDv7 for what is new, derived ids for what must come out the same twice, and who may be called what."""
+"""Names and identifiers: UUIDv7 for what is new, derived ids for what must come out twice the same, who may be called what."""
 
 import hashlib
 import os
@@ -12,7 +12,9 @@ from anima.limits import name_chars_max
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 #: Names that mean a process of the house, or all of them; an agent cannot bear one.
-RESERVED = frozenset({"all", "supervisor", "journal", "mneme", "thymos", "sandbox", "triggers", "gateway", "channels", "mcp", "cli"})
+RESERVED = frozenset(
+    {"all", "supervisor", "journal", "mneme", "thymos", "sandbox", "triggers", "gateway", "channels", "mcp", "cli"},
+)
 
 
 def new_id() -> str:
@@ -46,10 +48,10 @@ def check_name(name: str) -> str:
     if name in RESERVED:
         raise Refused(f"'{name}' is the name of a part of the house; choose another name for the agent")
     if len(name) > name_chars_max:
-        raise Refused(f"an agent's name has at most {name_chars_max} characters, this one has {len(name)}; choose a shorter one")
+        raise Refused(f"an agent's name has at most {name_chars_max} characters, not {len(name)}; choose a shorter one")
     if not _NAME.fullmatch(name):
         raise Refused(
-            f"'{name}' cannot name an agent: use lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit "
+            f"'{name}' cannot name an agent: use lower-case letters, digits, '-', '_' and '.', first a letter or digit "
             "(the name is also a folder, a log file and a process title)",
         )
     return name

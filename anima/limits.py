@@ -12,7 +12,7 @@ text_bytes_max = 900 * KIB  # one message of a person, so that its event with al
 batch_events_max = 256  # one append; all of it is stored in one transaction
 batch_bytes_max = 3 * MIB // 2  # one append
 message_bytes_max = 2 * MIB  # ZMQ_MAXMSGSIZE: libzmq disconnects a peer that sends a larger frame
-doorbell_bytes_min = 64 * KIB  # a larger event is published without its body; who wants it reads it (bounds a slow consumer's queue)
+doorbell_bytes_min = 64 * KIB  # a larger event is published without its body, to bound a slow consumer's queue
 
 # journal
 page_events_max = 1_000  # one reply to `read`

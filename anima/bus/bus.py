@@ -47,7 +47,9 @@ class Bus(Protocol):
         """Stored events. Raises Unavailable after `timeout_s`."""
         ...
 
-    def follow(self, *, agent: str | None = None, since: int | None = None, whispers: bool = False) -> AsyncIterator[Event | Whisper]:
+    def follow(
+        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False
+    ) -> AsyncIterator[Event | Whisper]:
         """Every event of `agent` (None: of everyone) after seq `since` (None: from now on), in order, once, without end.
 
         Missed ones are fetched from the journal, so nothing is skipped however the connection fares. The subscription
@@ -56,7 +58,7 @@ class Bus(Protocol):
         ...
 
     async def ask(self, server: str, verb: str, timeout_s: float | None = None, /, **arguments: Any) -> Any:
-        """One question to `server` (journal, agent:arya, mneme) and its answer. Raises what the server raised, or Unavailable."""
+        """One question to `server` (journal, agent:arya) and its answer. Raises what the server raised, or Unavailable."""
         ...
 
     async def serve(self, server: str, verbs: dict[str, Answer]) -> None:

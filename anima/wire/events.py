@@ -6,8 +6,6 @@ re-encodes it: what a producer sent is what is stored, chained and published.
     map = {v, id, kind, agent, session, source, cause, data}      data is a map, its shape given by the kind
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping
@@ -38,7 +36,7 @@ class Event:
     ts: float = 0.0  #: seconds since 1970, UTC, given by the journal
 
     @property
-    def body(self) -> Body:
+    def body(self) -> "Body":
         """The data as its kind's frozen type. Raises BadMessage if the kind is unknown or the data malformed."""
         return read_body(self.kind, self.data)
 
@@ -57,12 +55,12 @@ class Event:
             },
         )
         if len(packed) > event_bytes_max:
-            raise BadMessage(f"a {self.kind} event of {len(packed)} bytes is larger than {event_bytes_max}; store the body as a blob")
+            raise BadMessage(f"a {self.kind} event of {len(packed)} bytes exceeds {event_bytes_max}; send less at once")
         return packed
 
 
 def event(
-    body: Body,
+    body: "Body",
     *,
     agent: str,
     source: str,
@@ -130,19 +128,19 @@ class Body:
 
 KINDS: dict[str, type[Body]] = {}  #: every kind there is, by name
 
-B = TypeVar("B", bound=type[Body])
+B = TypeVar("B", bound=Body)
 
 
-def of_kind(name: str) -> Callable[[B], B]:
+def of_kind(name: str) -> Callable[[type[B]], type[B]]:
     """Register a body under its kind, as a frozen dataclass with its shape worked out once."""
 
-    def register(declared: B) -> B:
+    def register(declared: type[B]) -> type[B]:
         frozen = dataclass(frozen=True)(declared)
         hints = typing.get_type_hints(frozen)
         frozen.kind = name
-        frozen._shape = tuple(
+        frozen._shape = tuple(  # noqa: SLF001 - our own
             (each.name, _accepted(hints[each.name]), each.default is MISSING and each.default_factory is MISSING)
-            for each in dataclasses.fields(frozen)
+            for each in dataclasses.fields(frozen)  # type: ignore[arg-type] - dataclass() made it one
         )
         KINDS[name] = frozen
         return frozen

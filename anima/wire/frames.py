@@ -76,7 +76,9 @@ def read_query(content: Any) -> Query:
         raise BadMessage(f"not a query: {error!r}") from error
     numbers = (query.since, query.before, query.limit)
     texts = (query.agent or "", query.session or "", *query.kinds)
-    if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers) or not all(type(text) is str for text in texts):
+    if not (
+        all(type(number) is int and 0 <= number < 1 << 62 for number in numbers) and all(type(text) is str for text in texts)
+    ):
         raise BadMessage("not a query: a field has the wrong type")
     if query.agent is None and query.session is not None:
         raise BadMessage("a query by session also names the agent")
@@ -98,7 +100,7 @@ def unpack(packed: bytes) -> Any:
 
 
 def refusal(number: bytes, error: AnimaError) -> list[bytes]:
-    """The frames that carry `error` back to the asker, where `raise_refusal` raises it again."""
+    """The frames that carry `error` back to the asker, where `refused` reads it."""
     return [NO, number, pack([type(error).__name__, str(error)])]
 
 

@@ -1,0 +1,325 @@
+"""The bus over ZeroMQ: what every process of the house, and every command, uses to talk to the others."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from anima.bus import zap
+from anima.bus.bus import Answer, Page, Stored
+from anima.bus.follower import Follower
+from anima.bus.link import Link
+from anima.bus.port import Message, Port, guard, open_socket
+from anima.errors import AnimaError, BadMessage, Refused, Unavailable
+from anima.limits import ask_timeout_s, batch_bytes_max, batch_events_max, credit_events_max, reconnect_max_ms
+from anima.paths import Home
+from anima.wire import frames
+from anima.wire.events import Event, decode_event
+from anima.wire.frames import Query
+from anima.wire.whispers import Whisper, decode_whisper
+
+JOINED_TIMEOUT_S = 2.0  # without a first beat the journal is away; what is stored meanwhile is read when it is back
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def connect(home: Home) -> AsyncIterator["Client"]:
+    """A bus of this process, for the running event loop. Connecting succeeds also while nobody is there yet."""
+    client = Client(home)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@dataclass(slots=True)
+class _Append:
+    """One caller's events on their way to the journal."""
+
+    blobs: list[bytes]
+    stored: asyncio.Future[list[Stored]]
+
+
+class Client:
+    """See `anima.bus.bus.Bus`, which this implements; sockets are opened when first needed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._loop = asyncio.get_running_loop()
+        self._links: dict[str, Link] = {}
+        self._queue: deque[_Append] = deque()
+        self._in_flight = 0  # events sent and not yet acknowledged: our credit
+        self._flush_due = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._followers: list[Follower] = []
+        self._topics: dict[bytes, int] = {}
+        self._events: Port | None = None
+        self._joined = asyncio.Event()
+        self._boot = ""
+        self._servers: list[Port] = []
+        self._zap: Port | None = None
+        self._malformed = 0
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    async def append(self, *events: Event, timeout_s: float | None = None) -> list[Stored]:
+        """Store `events` in one transaction; see Bus.append."""
+        append = _Append([event.encode() for event in events], self._loop.create_future())
+        if len(append.blobs) > batch_events_max or sum(map(len, append.blobs)) > batch_bytes_max:
+            raise BadMessage(f"one append holds at most {batch_events_max} events and {batch_bytes_max} bytes; split it")
+        wait_s = 0.25
+        while True:
+            self._queue.append(append)
+            self._flush_soon()
+            try:
+                return await asyncio.wait_for(append.stored, timeout_s)
+            except TimeoutError:
+                raise Unavailable(f"the journal did not answer within {timeout_s:g} s; see `animactl status`") from None
+            except Unavailable:
+                if timeout_s is not None:
+                    raise
+            wait_s = min(2 * wait_s, reconnect_max_ms / 1_000)
+            await asyncio.sleep(wait_s)
+            append = _Append(append.blobs, self._loop.create_future())
+
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send what is queued, as much together as the limits allow; the rest waits for acknowledgements."""
+        self._flush_due = False
+        while self._queue:
+            group: list[_Append] = []
+            events = size = 0
+            while self._queue:
+                blobs = self._queue[0].blobs
+                events += len(blobs)
+                size += sum(map(len, blobs))
+                full = events > batch_events_max or size > batch_bytes_max
+                if full or (self._in_flight and self._in_flight + events > credit_events_max):
+                    break
+                group.append(self._queue.popleft())
+            if not group:
+                return
+            self._send(group)
+
+    def _send(self, group: list[_Append]) -> None:
+        blobs = [blob for append in group for blob in append.blobs]
+        self._in_flight += len(blobs)
+        answer = self._link("journal").request(frames.APPEND, frames.pack(blobs))
+
+        def settle(answer: asyncio.Future[bytes]) -> None:
+            self._in_flight -= len(blobs)
+            if self._queue:
+                self._flush_soon()
+            if answer.cancelled():
+                return
+            error = answer.exception()
+            if isinstance(error, (Refused, BadMessage)) and len(group) > 1:
+                for append in group:  # one of them is at fault; the others must not suffer
+                    self._send([append])
+                return
+            places = iter(() if error else frames.unpack(answer.result()))
+            for append in group:
+                if append.stored.done():
+                    continue
+                if error:
+                    append.stored.set_exception(error)
+                else:
+                    append.stored.set_result([Stored(*next(places)) for _ in append.blobs])
+
+        answer.add_done_callback(settle)
+
+    # -- questions ---------------------------------------------------------------------------------------------------
+
+    async def read(self, query: Query, timeout_s: float | None = None) -> Page:
+        """Stored events; see Bus.read."""
+        head, more, rows = await self._request("journal", frames.READ, query.fields(), timeout_s)
+        return Page([decode_event(row[2], row[0], row[1]) for row in rows], head, more)
+
+    async def read_rows(self, query: Query, timeout_s: float | None = None) -> tuple[int, bool, list[Any]]:
+        """The rows behind `read`, as [seq, ts, blob, chain], for whoever verifies the chain."""
+        head, more, rows = await self._request("journal", frames.READ, query.fields(), timeout_s)
+        return head, more, rows
+
+    async def ask(self, server: str, verb: str, timeout_s: float | None = None, /, **arguments: Any) -> Any:
+        """One question; see Bus.ask."""
+        return await self._request(server, frames.ASK, [verb, arguments], timeout_s)
+
+    async def _request(self, server: str, operation: bytes, content: Any, timeout_s: float | None) -> Any:
+        seconds = ask_timeout_s if timeout_s is None else timeout_s
+        try:
+            return frames.unpack(await asyncio.wait_for(self._link(server).request(operation, frames.pack(content)), seconds))
+        except TimeoutError:
+            raise Unavailable(f"{server} did not answer within {seconds:g} s; see `animactl status`") from None
+
+    def _link(self, server: str) -> Link:
+        if server not in self._links:
+            self._links[server] = Link(self._home.endpoint(server))
+        return self._links[server]
+
+    # -- following -----------------------------------------------------------------------------------------------------
+
+    async def follow(
+        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False
+    ) -> AsyncIterator[Event | Whisper]:
+        """Every event after `since`, in order, once; see Bus.follow."""
+        topics = [frames.ALL_EVENTS if agent is None else frames.event_topic(agent)]
+        if whispers:
+            topics.append(b"w/" if agent is None else frames.whisper_topic(agent))
+        follower = Follower(agent, await self._start(since))
+        self._subscribe(topics)
+        self._followers.append(follower)
+        try:
+            while True:
+                while follower.inbox:
+                    yield follower.inbox.popleft()
+                if follower.behind:
+                    async for event in self._catch_up(follower):
+                        yield event
+                else:
+                    follower.wake.clear()
+                    await follower.wake.wait()
+        finally:
+            self._followers.remove(follower)
+            self._unsubscribe(topics)
+
+    async def _start(self, since: int | None) -> int:
+        """Where to begin: the given seq, or the head; when the events socket is joined, or the journal is away."""
+        self._open_events()
+        if since is None:
+            since = (await self.read(Query(newest=True, limit=1))).head
+        try:
+            await asyncio.wait_for(self._joined.wait(), JOINED_TIMEOUT_S)
+        except TimeoutError:
+            _log.debug("no beat of the journal within %s s; following all the same", JOINED_TIMEOUT_S)
+        return since
+
+    async def _catch_up(self, follower: Follower) -> AsyncIterator[Event]:
+        while follower.behind:
+            follower.wake.clear()
+            try:
+                page = await self.read(Query(since=follower.tail, agent=follower.agent))
+            except Unavailable:
+                continue  # the link keeps asking; there is nothing else to do without the journal
+            if page.head < follower.tail:
+                _log.error("the journal's head is %d, behind seq %d seen before; going on from there", page.head, follower.tail)
+                follower.rewind(page.head)
+            for event in page.events:
+                follower.tail = event.seq
+                yield event
+            follower.took(page.events[-1].seq if page.events else follower.tail, page.head, more=page.more)
+
+    def _open_events(self) -> Port:
+        if self._events is None:
+            socket = open_socket(zmq.SUB)
+            socket.connect(self._home.endpoint("events"))
+            self._events = Port(socket, self._on_events)
+            self._subscribe([frames.BEAT_TOPIC])
+        return self._events
+
+    def _subscribe(self, topics: list[bytes]) -> None:
+        for topic in topics:
+            self._topics[topic] = self._topics.get(topic, 0) + 1
+            if self._topics[topic] == 1:
+                self._open_events().socket.setsockopt(zmq.SUBSCRIBE, topic)
+
+    def _unsubscribe(self, topics: list[bytes]) -> None:
+        for topic in topics:
+            self._topics[topic] -= 1
+            if not self._topics[topic] and self._events and not self._events.socket.closed:
+                self._events.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+
+    def _on_events(self, batch: list[Message]) -> None:
+        for message in batch:
+            try:
+                if message[0].startswith(b"e/"):
+                    self._on_event(*message)
+                elif message[0] == frames.BEAT_TOPIC:
+                    self._on_beat(*frames.unpack(message[1]))
+                else:
+                    whisper = decode_whisper(message[1])
+                    for follower in self._followers:
+                        if follower.agent in (None, whisper.agent):
+                            follower.overhear(whisper)
+            except (BadMessage, TypeError, ValueError, IndexError) as error:
+                self._malformed += 1
+                _log.warning("dropped a malformed message from the events socket (%d so far): %s", self._malformed, error)
+
+    def _on_event(self, topic: bytes, place: bytes, blob: bytes) -> None:
+        previous, seq, ts = frames.unpack(place)
+        agent = topic[2:-1].decode()
+        event = decode_event(blob, seq, ts) if blob else None
+        for follower in self._followers:
+            if follower.agent is None:
+                follower.hear(seq - 1, seq, event)
+            elif follower.agent == agent:
+                follower.hear(previous, seq, event)
+
+    def _on_beat(self, boot: str, head: int, heads: dict[bytes, int]) -> None:
+        if boot != self._boot:
+            self._boot = boot
+            for link in self._links.values():
+                link.resend()
+        self._joined.set()
+        for follower in self._followers:
+            follower.beat(head if follower.agent is None else heads.get(frames.event_topic(follower.agent), 0))
+
+    # -- whispers and serving ------------------------------------------------------------------------------------------
+
+    def whisper(self, whisper: Whisper) -> None:
+        """Tell whoever looks on; see Bus.whisper."""
+        self._link("journal").tell([frames.WHISPER, whisper.encode()])
+
+    async def serve(self, server: str, verbs: dict[str, Answer]) -> None:
+        """Answer questions to `server`; see Bus.serve."""
+        if self._zap is None:
+            self._zap = zap.open_zap()
+        socket = guard(open_socket(zmq.ROUTER))
+        socket.bind(self._home.endpoint(server))
+
+        def on_messages(batch: list[Message]) -> None:
+            for message in batch:
+                if len(message) == 4 and message[1] == frames.ASK:  # noqa: PLR2004 - sender, operation, number, payload
+                    task = self._loop.create_task(self._answer(port, message, verbs))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                else:
+                    self._malformed += 1
+
+        port = Port(socket, on_messages)
+        self._servers.append(port)
+
+    async def _answer(self, port: Port, message: Message, verbs: dict[str, Answer]) -> None:
+        sender, _, number, payload = message
+        try:
+            verb, arguments = frames.unpack(payload)
+            if verb not in verbs:
+                raise Refused(f"there is no question '{verb}' here; there are {', '.join(sorted(verbs))}")
+            reply = [frames.OK, number, frames.pack(await verbs[verb](arguments))]
+        except AnimaError as error:
+            reply = frames.refusal(number, error)
+        except Exception as error:  # noqa: BLE001 - one bad question must not end the server
+            _log.exception("a question could not be answered")
+            reply = frames.refusal(number, Unavailable(f"the question met a bug: {error!r}; the log of the process says more"))
+        port.send([sender, *reply])
+
+    async def close(self) -> None:
+        """Let go of all sockets; see Bus.close."""
+        for task in self._tasks:
+            task.cancel()
+        for link in self._links.values():
+            link.close()
+        for port in (*self._servers, self._events, self._zap):
+            if port:
+                port.close()
+        self._links.clear()
+        self._servers.clear()
+        await asyncio.sleep(0)
