@@ -1,0 +1,151 @@
+"""The settings of a house and of its agents, read from disk whole or not at all."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from anima.config.check import Document, parse, read_text, section, unknown
+from anima.config.schema import SECTIONS, Agent, House, Log, Models, Supervisor
+from anima.errors import ConfigError, Refused
+from anima.ids import check_name
+from anima.paths import Home
+
+_PROVIDER_KEYS = ("ANTHROPIC_API_KEY",)  # read by providers straight from the environment, so never to be logged either
+
+
+def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
+    """What anima.toml says; all defaults if there is none. Raises ConfigError as "file:line: key: what is wrong"."""
+    credentials = load_credentials(home, environ)
+    try:
+        document = parse(home.config, read_text(home.config))
+    except FileNotFoundError:
+        document = Document(home.config, {}, "")
+    for key in document.values:
+        if key not in SECTIONS:
+            raise document.wrong((key,), unknown(key, list(SECTIONS), "section"))
+    references = _references(credentials, environ)
+    models = section(document, Models, references, "models")
+    supervisor = section(document, Supervisor, references, "supervisor")
+    if supervisor.restart_delay_s > supervisor.restart_delay_max_s:
+        raise document.wrong(
+            ("supervisor", "restart_delay_s"), "is longer than restart_delay_max_s; lower it or raise that one"
+        )
+    log = section(document, Log, references, "log")
+    keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
+    return House(models, supervisor, log, frozenset(document.secrets | set(credentials.values()) | keys))
+
+
+def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -> Agent:
+    """What agents/NAME/agent.toml says. Raises ConfigError about the file, the name, or a persona that says nothing."""
+    folder = home.agent(name)
+    try:
+        check_name(name)
+    except Refused as error:
+        raise ConfigError(f"{folder}: {error}") from None
+    try:
+        document = parse(folder / "agent.toml", read_text(folder / "agent.toml"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no agent '{name}' ({folder / 'agent.toml'} is missing); `animactl create {name}` makes one"
+        ) from None
+    agent = section(document, Agent, _references(load_credentials(home, environ), environ))
+    _check_time_zone(document, agent.time_zone)
+    _check_prompts(folder)
+    return agent
+
+
+def agent_names(home: Home) -> list[str]:
+    """Folders below agents/ that hold an agent.toml, sorted. A name that no agent may bear is told by `load_agent`."""
+    try:
+        return sorted(
+            each.name for each in home.agents.iterdir() if (each / "agent.toml").is_file() and not each.name.startswith(".")
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"{home.agents} cannot be read: {error.strerror}; correct its permissions") from error
+
+
+def load_credentials(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Credentials by name: those of secrets.toml, and over them the files systemd put into $CREDENTIALS_DIRECTORY."""
+    found = _secrets_file(home.secrets)
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        for path in sorted(Path(directory).iterdir()):
+            if path.is_file():
+                found[path.name] = read_text(path).rstrip("\n")
+    return found
+
+
+def digest(*parts: object) -> str:
+    """A short text that changes when one of `parts` does; files (paths) count by their contents, the rest by its repr."""
+    total = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        content = _contents(part) if isinstance(part, Path) else repr(part).encode()
+        total.update(len(content).to_bytes(8, "big") + content)
+    return total.hexdigest()
+
+
+def house_digest(house: House) -> str:
+    """Changes when the journal and its like must be started anew to know the new settings."""
+    return digest(house.log, sorted(house.secrets))
+
+
+def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
+    """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
+    folder = home.agent(name)
+    return digest(house_digest(house), house.models, agent, folder / "agent.toml", folder / "persona.md", folder / "always.md")
+
+
+def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    return {**environ, **{f"credential:{name}": value for name, value in credentials.items()}}
+
+
+def _secrets_file(path: Path) -> dict[str, str]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise ConfigError(f"{path} can be read by others (mode {mode:04o}); run `chmod 600 {path}`")
+        document = parse(path, read_text(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; correct its permissions") from error
+    for name, value in document.values.items():
+        if not isinstance(value, str):
+            raise document.wrong((name,), 'a credential is text; write it as name = "value"')
+    return dict(document.values)
+
+
+def _check_prompts(folder: Path) -> None:
+    persona = folder / "persona.md"
+    try:
+        if not read_text(persona).strip():
+            raise ConfigError(f"{persona} is empty; write who the agent is, one sentence is enough")
+    except FileNotFoundError:
+        raise ConfigError(f"{persona} is missing; write who the agent is, one sentence is enough") from None
+    if (folder / "always.md").exists():
+        read_text(folder / "always.md")
+
+
+def _check_time_zone(document: Document, name: str) -> None:
+    if not name:
+        return
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise document.wrong(
+            ("time_zone",), f"'{name}' is not a time zone known here; write it as Area/City, e.g. Europe/Berlin"
+        ) from None
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; correct its permissions") from error

@@ -1,0 +1,134 @@
+"""Every setting a person may make, declared once: name, type, default, meaning, unit and bounds.
+
+`House` is what anima.toml says, `Agent` what one agent.toml says. Reading, checking, `config show` and
+docs/configuration.md all follow from these declarations; nothing repeats them.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from anima import limits
+
+Value = str | int | float | bool
+V = TypeVar("V", str, int, float, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known about one setting beside its name, type and default."""
+
+    doc: str  #: one sentence for a person
+    unit: str = ""
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+    secret: bool = False  #: never shown, never logged
+
+
+def option(default: V, doc: str, unit: str = "", **bounds: Any) -> V:
+    """A field of a section: its default, a sentence that says what it does, its unit, and min, max, choices or secret."""
+    about = Option(doc, unit, **bounds)
+    return field(default=default, metadata={"option": about}, repr=not about.secret)
+
+
+def options(section: Any) -> dict[str, tuple[Value, Option]]:
+    """Default and description of each option of a section (class or instance) by name, in the order of declaration."""
+    return {
+        each.name: (cast("Value", each.default), each.metadata["option"])
+        for each in dataclasses.fields(section)
+        if "option" in each.metadata
+    }
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which model thinks where an agent does not say, and how the providers are reached."""
+
+    default: str = option(
+        "", "model of agents that name none, as provider:model; empty: anthropic if a key is known, else reflex"
+    )
+    anthropic_base_url: str = option("", "address of the Anthropic API; empty: the provider's own")
+    anthropic_api_key: str = option(
+        "",
+        "key for the Anthropic API, best as ${ANTHROPIC_API_KEY} or ${credential:NAME}; empty: $ANTHROPIC_API_KEY, if set",
+        secret=True,
+    )
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """How processes are watched, restarted and stopped."""
+
+    beat_s: float = option(5.0, "how often a process says that it lives", "s", min=0.05, max=3600)
+    beats_missed_max: int = option(
+        3, "so many missing beats mean that a process hangs; it is ended and started anew", min=1, max=1000
+    )
+    start_timeout_s: float = option(30.0, "time the journal and its like have to become ready", "s", min=0.1, max=3600)
+    agent_start_timeout_s: float = option(60.0, "time an agent has to become ready", "s", min=0.1, max=3600)
+    stop_timeout_s: float = option(
+        10.0, "time the journal and its like have to stop before they are killed", "s", min=0.1, max=3600
+    )
+    agent_stop_timeout_s: float = option(20.0, "time an agent has to stop before it is killed", "s", min=0.1, max=3600)
+    restart_burst: int = option(5, "so many restarts within the window happen at once", min=1, max=1000)
+    restart_window_s: float = option(30.0, "length of that window", "s", min=0.1, max=86400)
+    restart_delay_s: float = option(
+        1.0, "first pause between restarts after the burst; it doubles each time", "s", min=0.01, max=3600
+    )
+    restart_delay_max_s: float = option(60.0, "longest pause between restarts", "s", min=0.01, max=86400)
+    restart_reset_s: float = option(
+        60.0, "a process that was ready this long has its restarts forgotten", "s", min=0.1, max=86400
+    )
+    restart_attempts_max: int = option(10, "so many failures in a row park a process until `animactl reset`", min=1, max=100000)
+    spawn: str = option(
+        "auto",
+        "how processes come to be: fork is fast, exec works everywhere, auto chooses",
+        choices=("auto", "fork", "exec"),
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is written to log/NAME.log, and how much of it is kept."""
+
+    level: str = option("info", "least important lines that are kept", choices=("debug", "info", "warning", "error"))
+    bytes_max: int = option(
+        10 * limits.MIB, "size at which a log file is put aside", "bytes", min=16 * limits.KIB, max=1024 * limits.MIB
+    )
+    files_max: int = option(5, "files kept per process, the current one included", min=1, max=100)
+
+
+@dataclass(frozen=True)
+class House:
+    """anima.toml, checked and complete."""
+
+    models: Models = field(default_factory=Models)
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    log: Log = field(default_factory=Log)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One agent.toml, checked and complete."""
+
+    model: str = option("", "the model that thinks, as provider:model; empty: the house's default")
+    description: str = option("", "what the agent is for, in a few words, for people who look at a list")
+    history_tokens_max: int = option(
+        16_000, "how much of the conversation the model is shown", "tokens", min=256, max=10_000_000
+    )
+    answer_tokens_max: int = option(4_096, "longest answer of one model call", "tokens", min=16, max=1_000_000)
+    turn_steps_max: int = option(50, "model calls one turn may take", min=1, max=10_000)
+    turn_timeout_s: float = option(600.0, "time one turn may take", "s", min=0.1, max=86_400)
+    sessions_parallel_max: int = option(
+        4, "turns at the same time, each in another session", min=1, max=limits.sessions_parallel_max
+    )
+    time_zone: str = option("", "time zone the agent speaks of, as Area/City; empty: the machine's")
+    restart: str = option(
+        "permanent",
+        "when the process is started again: always, only after a failure, or never",
+        choices=("permanent", "transient", "temporary"),
+    )
+
+
+SECTIONS: dict[str, type[Models | Supervisor | Log]] = {"models": Models, "supervisor": Supervisor, "log": Log}
