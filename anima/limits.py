@@ -38,6 +38,8 @@ control_idle_s = 30.0
 records_kept_max = 4_096  # lifecycle records a late `watch` can still have
 socket_path_bytes_max = 107  # sockaddr_un, less the final NUL
 output_line_bytes_max = 48 * KIB  # journald's LineMax; a longer line of a child is cut
+log_records_per_s_max = 200  # what one process may log in the long run; the rest is counted and dropped
+log_records_burst_max = 2_000  # and at once
 output_bytes_per_s_max = 256 * KIB  # what a child may print through stdout and stderr; the rest is counted and dropped
 
 # agent
@@ -45,6 +47,9 @@ name_chars_max = 63
 session_chars_max = 128
 message_kills_max = 3  # a message that ended its agent's process this often is marked failed
 sessions_parallel_max = 8  # turns of one agent at the same time, each in another session
+include_depth_max = 8  # {{include:file}} in prompts
+prompt_bytes_max = 1 * MIB  # persona or reminders, includes and all
+turn_grace_s = 3.0  # a turn that runs when the agent is stopped may end by itself so long; then it is put down
 
 assert text_bytes_max < event_bytes_max <= page_bytes_max < batch_bytes_max < message_bytes_max
 assert doorbell_bytes_min < event_bytes_max
