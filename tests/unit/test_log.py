@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from anima.config.schema import Log
 from anima.log.file import LogFile
 from anima.log.lines import LEVELS, Line, Origin, format_lines, format_printed, parse_line, stamp
-from anima.log.process_log import Allowance, open_log, within
+from anima.log.log import Allowance, open_log, within
 from anima.log.redact import redactor
 from anima.paths import Home
 
@@ -28,6 +29,10 @@ def home(tmp_path: Path):
             logging.getLogger().removeHandler(handler)
             handler.close()
     logging.captureWarnings(False)
+
+
+def opened(home: Home, process: str, *, level: str = "info", secrets: tuple[str, ...] = ()) -> logging.Logger:
+    return open_log(home, process, Log(level=level), secrets)
 
 
 def read(home: Home, process: str = "agent:arya") -> list[str]:
@@ -62,7 +67,7 @@ def test_any_text_parses_to_a_line_or_to_none(text: str):
 
 
 def test_a_log_line_carries_process_session_and_turn(home: Home):
-    log = open_log(home, "agent:arya")
+    log = opened(home, "agent:arya")
     log.info("woke up")
     with within("main", "0192f0c1"):
         log.warning("the model is slow: %d s", 12)
@@ -77,7 +82,7 @@ def test_a_log_line_carries_process_session_and_turn(home: Home):
 
 
 def test_a_traceback_lands_whole_with_every_line_of_the_one_shape(home: Home):
-    log = open_log(home, "agent:arya")
+    log = opened(home, "agent:arya")
     try:
         raise RuntimeError("first line\nsecond line")
     except RuntimeError:
@@ -90,20 +95,20 @@ def test_a_traceback_lands_whole_with_every_line_of_the_one_shape(home: Home):
 
 
 def test_a_record_that_cannot_be_formatted_is_told_instead_of_lost(home: Home, capsys: pytest.CaptureFixture[str]):
-    open_log(home, "agent:arya").info("two %s %s", "one")
+    opened(home, "agent:arya").info("two %s %s", "one")
     assert "two %s %s" in read(home)[0]
     assert capsys.readouterr().err == ""
 
 
 def test_lines_of_other_libraries_say_whose_they_are_and_their_chatter_stays_out(home: Home):
-    open_log(home, "agent:arya")
+    opened(home, "agent:arya")
     logging.getLogger("httpx").info("HTTP Request: POST ...")
     logging.getLogger("zmq").info("hello")
     assert [parse_line(line).text for line in read(home)] == ["zmq: hello"]
 
 
 def test_a_less_important_line_than_the_level_is_not_kept(home: Home):
-    log = open_log(home, "agent:arya", level="warning")
+    log = opened(home, "agent:arya", level="warning")
     log.info("no")
     log.warning("yes")
     assert len(read(home)) == 1
@@ -118,7 +123,7 @@ def test_a_secret_never_reaches_the_file_in_any_of_its_usual_forms(home: Home, s
     import json
     import urllib.parse
 
-    log = open_log(home, "agent:arya", secrets=[secret, "sk"])
+    log = opened(home, "agent:arya", secrets=(secret, "sk"))
     log.info("plain %s", secret)
     log.info("repr %r json %s", secret, json.dumps(secret))
     log.info("url %s base64 %s", urllib.parse.quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
@@ -163,7 +168,7 @@ def test_a_log_that_someone_moved_away_is_begun_anew(tmp_path: Path):
 
 
 def test_a_disk_that_takes_nothing_costs_lines_and_says_how_many(home: Home):
-    log = open_log(home, "agent:arya")
+    log = opened(home, "agent:arya")
     home.log.write_text("a file where the folder belongs")
     log.info("lost")
     log.info("lost too")
@@ -199,7 +204,7 @@ def test_a_flood_is_cut_and_errors_still_find_room():
 
 
 def test_a_process_that_floods_its_log_says_how_much_it_dropped(home: Home):
-    log = open_log(home, "agent:arya")
+    log = opened(home, "agent:arya")
     for number in range(5000):
         log.info("line %d", number)
     log.error("the end")
@@ -212,22 +217,29 @@ def test_a_process_that_floods_its_log_says_how_much_it_dropped(home: Home):
     assert kept + sum(int(line.split("dropped ")[1].split()[0]) for line in dropped) == 5000
 
 
+def test_what_the_process_printed_is_told_apart_from_what_it_logged(home: Home):
+    opened(home, "agent:arya")
+    logging.getLogger("output").info("hello\x1b[31m from print")
+    [line] = map(parse_line, read(home))
+    assert (line.printed, line.text) == (True, "hello\\x1b[31m from print")
+
+
 def test_the_last_call_decides_where_the_log_goes(home: Home):
-    open_log(home, "agent:arya")
-    open_log(home, "journal").info("here")
+    opened(home, "agent:arya")
+    opened(home, "journal").info("here")
     assert not home.log_file("agent:arya").exists()
     assert len(read(home, "journal")) == 1
 
 
 def test_a_log_is_for_its_owner_only(home: Home):
-    open_log(home, "agent:arya").info("private")
+    opened(home, "agent:arya").info("private")
     assert home.log_file("agent:arya").stat().st_mode & 0o077 == 0
 
 
 def test_a_warning_of_python_is_logged_and_not_printed(home: Home):
     import warnings
 
-    open_log(home, "agent:arya")
+    opened(home, "agent:arya")
     stderr, sys.stderr = sys.stderr, io.StringIO()
     try:
         with warnings.catch_warnings():

@@ -9,10 +9,11 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from anima.limits import log_records_burst_max, log_records_per_s_max
 from anima.log.file import LogFile
-from anima.log.lines import Origin, format_lines
+from anima.log.lines import Origin, format_lines, format_printed
 from anima.log.redact import redactor
 from anima.paths import Home
 
@@ -21,29 +22,40 @@ _CHATTY = ("httpx", "httpcore", "anthropic", "asyncio")  # they tell every reque
 _place: contextvars.ContextVar[tuple[str, str]] = contextvars.ContextVar("place", default=("", ""))
 
 
-def open_log(
-    home: Home,
-    process: str,
-    *,
-    level: str = "info",
-    bytes_max: int = 10 << 20,
-    files_max: int = 5,
-    secrets: Iterable[str] = (),
-) -> logging.Logger:
+class Settings(Protocol):
+    """What a log needs to be told; the house's `[log]` section is one."""
+
+    @property
+    def level(self) -> str:
+        """Least important lines kept: debug, info, warning or error."""
+        ...
+
+    @property
+    def bytes_max(self) -> int:
+        """Size at which the file is put aside."""
+        ...
+
+    @property
+    def files_max(self) -> int:
+        """Files kept, the current one included."""
+        ...
+
+
+def open_log(home: Home, process: str, settings: Settings, secrets: Iterable[str] = ()) -> logging.Logger:
     """Send everything this process logs to its file, and return its logger. Replaces what an earlier call set up.
 
-    `level` is debug, info, warning or error. Never raises about the file: a disk that takes no lines must not keep
-    an agent from thinking.
+    What is logged under the name `output` counts as printed by the process. Never raises about the file: a disk that
+    takes no lines must not keep an agent from thinking.
     """
-    writer = _Writer(process, LogFile(home.log_file(process), bytes_max, files_max), redactor(secrets))
+    writer = _Writer(process, LogFile(home.log_file(process), settings.bytes_max, settings.files_max), redactor(secrets))
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
     root.addHandler(writer)
-    root.setLevel(level.upper())
+    root.setLevel(settings.level.upper())
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.DEBUG if settings.level == "debug" else logging.WARNING)
     logging.captureWarnings(capture=True)
     return logging.getLogger("anima")
 
@@ -93,8 +105,12 @@ class _Writer(logging.Handler):
             self._dropped += 1
             return
         lines = self._say(f"dropped {self._dropped} lines: more than {log_records_per_s_max} a second") if self._dropped else []
-        session, turn = _place.get()
-        lines += self._lines(record.created, record.levelname, Origin(self._process, session, turn), _told(record))
+        text = self._redact(_told(record))
+        if record.name == "output":
+            lines += format_printed(record.created, record.levelname, self._process, text)
+        else:
+            session, turn = _place.get()
+            lines += format_lines(record.created, record.levelname, Origin(self._process, session, turn), text)
         if self._file.write(lines, lambda lost: self._say(f"{lost} lines are missing here: the disk did not take them")):
             self._dropped = 0
 
@@ -104,10 +120,7 @@ class _Writer(logging.Handler):
         super().close()
 
     def _say(self, text: str) -> list[str]:
-        return self._lines(time.time(), "WARNING", Origin(self._process), text)
-
-    def _lines(self, ts: float, level: str, origin: Origin, text: str) -> list[str]:
-        return format_lines(ts, level, origin, self._redact(text))
+        return format_lines(time.time(), "WARNING", Origin(self._process), text)
 
 
 def _told(record: logging.LogRecord) -> str:
@@ -116,7 +129,7 @@ def _told(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception as error:  # noqa: BLE001 - any object may sit in the arguments, with any __str__
         text = f"{record.msg!r} with arguments that do not fit: {type(error).__name__}"
-    if record.name not in {"root", "anima"} and not record.name.startswith("anima."):
+    if record.name not in {"root", "anima", "output"} and not record.name.startswith("anima."):
         text = f"{record.name}: {text}"
     if record.exc_info and record.exc_info[0] is not None:
         text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
