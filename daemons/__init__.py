@@ -1,1 +1,80 @@
-"""x."""
+"""The process tree. One module per kind of process; this literal is the order in which they are born.
+
+    supervisor            root: forks, restarts and outlives all others
+    ├── journal           stores every fact and publishes it; owns journal.db and the bus sockets
+    └── agent:NAME        one mind, one process each: wakes, thinks, answers
+
+They are stopped in the opposite order. A process exists because it alone owns something.
+"""
+
+from dataclasses import replace
+
+from anima.supervisor.spec import ChildSpec, Plan, Policy
+
+from anima.config.load import agent_digest, agent_names, digest, house_digest, load_agent, load_house
+from anima.config.schema import House
+from anima.errors import ConfigError
+from anima.nous.choose import choose, modules_needed
+from anima.paths import Home
+
+#: Infrastructure, in the order of birth; agents follow, all at once.
+TREE = (ChildSpec(name="journal", kind="journal"),)
+
+
+def plan(home: Home, *, strict: bool) -> Plan:
+    """Who shall live in `home`, from its configuration.
+
+    With `strict` (a reload), anything wrong raises ConfigError and nothing changes. Without (the first start), an agent
+    whose own files are wrong is planned all the same: it ends with 78 and its sentence, and the others live.
+    """
+    house = load_house(home)
+    told = house.supervisor
+    policy = Policy(
+        burst=told.restart_burst,
+        window_s=told.restart_window_s,
+        delay_s=told.restart_delay_s,
+        delay_max_s=told.restart_delay_max_s,
+        reset_s=told.restart_reset_s,
+        attempts_max=told.restart_attempts_max,
+        spawn=told.spawn,
+    )
+    infrastructure = tuple(
+        replace(
+            spec,
+            beat_s=told.beat_s,
+            beats_missed_max=told.beats_missed_max,
+            start_timeout_s=told.start_timeout_s,
+            stop_timeout_s=told.stop_timeout_s,
+            settings=house_digest(house),
+            preload=(f"daemons.{spec.kind}",),
+        )
+        for spec in TREE
+    )
+    return Plan((*infrastructure, *(_agent(home, house, name, strict=strict) for name in agent_names(home))), policy)
+
+
+def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
+    told = house.supervisor
+    try:
+        agent = load_agent(home, name)
+        settings, model, restart = (
+            agent_digest(home, name, house, agent),
+            choose(agent.model or house.models.default).model,
+            agent.restart,
+        )
+    except ConfigError:
+        if strict:
+            raise
+        settings, model, restart = digest("wrong"), "", "permanent"
+    return ChildSpec(
+        name=f"agent:{name}",
+        kind="agent",
+        restart=restart,
+        start_timeout_s=told.agent_start_timeout_s,
+        stop_timeout_s=told.agent_stop_timeout_s,
+        beat_s=told.beat_s,
+        beats_missed_max=told.beats_missed_max,
+        preload=("daemons.agent", *modules_needed(model)),
+        settings=settings,
+        parallel=True,
+    )

@@ -53,8 +53,12 @@ class Bus(Protocol):
         """Every event of `agent` (None: of everyone) after seq `since` (None: from now on), in order, once, without end.
 
         Missed ones are fetched from the journal, so nothing is skipped however the connection fares. The subscription
-        is in place when the first `__anext__` is awaited or `Bus.subscribed` returned. With `whispers`, deltas come too.
+        begins with the first `__anext__`. With `whispers`, deltas come too.
         """
+        ...
+
+    async def subscribed(self) -> None:
+        """Wait until what the journal publishes arrives here, or for 2 s if it is away."""
         ...
 
     async def ask(self, server: str, verb: str, timeout_s: float | None = None, /, **arguments: Any) -> Any:

@@ -174,8 +174,11 @@ class Client:
         topics = [frames.ALL_EVENTS if agent is None else frames.event_topic(agent)]
         if whispers:
             topics.append(b"w/" if agent is None else frames.whisper_topic(agent))
-        follower = Follower(agent, await self._start(since))
         self._subscribe(topics)
+        await self.subscribed()
+        if since is None:
+            since = (await self.read(Query(newest=True, limit=1))).head
+        follower = Follower(agent, since)
         self._followers.append(follower)
         try:
             while True:
@@ -191,16 +194,13 @@ class Client:
             self._followers.remove(follower)
             self._unsubscribe(topics)
 
-    async def _start(self, since: int | None) -> int:
-        """Where to begin: the given seq, or the head; when the events socket is joined, or the journal is away."""
+    async def subscribed(self) -> None:
+        """Wait until the journal's beats reach us; see Bus.subscribed."""
         self._open_events()
-        if since is None:
-            since = (await self.read(Query(newest=True, limit=1))).head
         try:
             await asyncio.wait_for(self._joined.wait(), JOINED_TIMEOUT_S)
         except TimeoutError:
-            _log.debug("no beat of the journal within %s s; following all the same", JOINED_TIMEOUT_S)
-        return since
+            _log.debug("no beat of the journal within %s s; going on all the same", JOINED_TIMEOUT_S)
 
     async def _catch_up(self, follower: Follower) -> AsyncIterator[Event]:
         while follower.behind:

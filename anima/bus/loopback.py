@@ -69,6 +69,9 @@ class Loopback:
         finally:
             self._listeners.remove(queue)
 
+    async def subscribed(self) -> None:
+        """Be told at once, as always here."""
+
     async def ask(self, server: str, verb: str, timeout_s: float | None = None, /, **arguments: Any) -> Any:  # noqa: ARG002
         """One question; see Bus.ask."""
         if server not in self._servers:

@@ -71,6 +71,7 @@ class Request:
     session: str = ""
     agent: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    reminder: str = ""  #: put last, behind the newest message, where a model looks most; not part of the stable prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def of_kind(name: str) -> Callable[[type[B]], type[B]]:
         frozen.kind = name
         frozen._shape = tuple(  # noqa: SLF001 - our own
             (each.name, _accepted(hints[each.name]), each.default is MISSING and each.default_factory is MISSING)
-            for each in dataclasses.fields(frozen)  # type: ignore[arg-type] - dataclass() made it one
+            for each in dataclasses.fields(frozen)  # type: ignore[arg-type]
         )
         KINDS[name] = frozen
         return frozen
@@ -220,6 +220,14 @@ class TurnStarted(Body):
     turn: str
     message_seq: int
     attempt: int  #: 1 for the first incarnation that tries
+
+
+@of_kind("turn_paused")
+class TurnPaused(Body):
+    """The agent was told to stop and put this turn down; that is no death, so the attempt does not count."""
+
+    turn: str
+    attempt: int
 
 
 @of_kind("turn_ended")

@@ -1,0 +1,78 @@
+"""Which messages still want an answer: a pure fold over the agent's own events.
+
+A message's life, in the words of the journal:
+
+    user_message -> (turn_started -> (turn_paused | death))* -> turn_started? -> turn_ended
+
+Every `turn_ended` carries `settled_seq`: up to there all messages have ended. A new incarnation begins to read there,
+so waking up costs the same after ten messages and after ten million.
+"""
+
+from dataclasses import dataclass
+
+from anima.wire.events import Event, InterruptAsked, TurnEnded, TurnPaused, TurnStarted, UserMessage
+
+
+@dataclass(slots=True)
+class Open:
+    """A message that has not ended. Its turn bears the id of its event."""
+
+    turn: str
+    seq: int
+    session: str
+    text: str
+    attempts: int = 0  #: incarnations that took it up and did not put it down
+    interrupted: bool = False
+
+
+class Inbox:
+    """The open messages, by turn, oldest first."""
+
+    def __init__(self, settled_seq: int = 0) -> None:
+        self._open: dict[str, Open] = {}
+        self._seen_seq = settled_seq
+
+    def apply(self, event: Event) -> Open | None:
+        """Take the next event; returns the message whose turn was interrupted by it, if any.
+
+        Raises BadMessage for a malformed body.
+        """
+        self._seen_seq = max(self._seen_seq, event.seq)
+        match event.body:
+            case UserMessage(text):
+                self._open[event.id] = Open(event.id, event.seq, event.session, text)
+            case TurnStarted(turn, _, attempt) if message := self._open.get(turn):
+                message.attempts = attempt
+            case TurnPaused(turn, attempt) if message := self._open.get(turn):
+                message.attempts = attempt - 1
+            case TurnEnded(turn):
+                self.end(turn)
+            case InterruptAsked(turn):
+                return self._interrupt(turn, event.session)
+            case _:
+                pass
+        return None
+
+    def end(self, turn: str) -> None:
+        """The turn has its `turn_ended`."""
+        self._open.pop(turn, None)
+
+    def waiting(self) -> list[Open]:
+        """The oldest open message of each session, oldest first: no other may be taken up before it."""
+        first: dict[str, Open] = {}
+        for message in self._open.values():
+            first.setdefault(message.session, message)
+        return list(first.values())
+
+    def settled_without(self, turn: str) -> int:
+        """The seq up to which every message will have ended once `turn` has."""
+        others = [message.seq for message in self._open.values() if message.turn != turn]
+        return min(others) - 1 if others else self._seen_seq
+
+    def _interrupt(self, turn: str, session: str) -> Open | None:
+        """Mark the named turn, or the one that runs in the session; one that nobody took up is left to be answered."""
+        for message in self._open.values():
+            if message.session == session and (message.turn == turn or (not turn and message.attempts)):
+                message.interrupted = True
+                return message
+        return None

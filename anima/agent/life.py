@@ -1,0 +1,113 @@
+"""An agent's days: remember what is open, then take turns, each session in order, several sessions at once."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+
+from anima.agent.folder import Folder
+from anima.agent.inbox import Inbox, Open
+from anima.agent.thinker import Thinker
+from anima.agent.turn import Mind, Turn
+from anima.bus.bus import Bus
+from anima.errors import BadMessage
+from anima.limits import turn_grace_s
+from anima.wire.events import Event, TurnEnded
+from anima.wire.frames import Query
+
+_log = logging.getLogger(__name__)
+
+
+class Life:
+    """The one consumer of the agent's topic."""
+
+    def __init__(self, folder: Folder, bus: Bus, thinker: Thinker, status: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._bus = bus
+        self._thinker = thinker
+        self._status = status
+        self._inbox = Inbox()
+        self._cursor = 0
+        self._turns: dict[str, tuple[Open, asyncio.Task[None]]] = {}  # by session
+        self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stopped = False
+
+    async def remember(self) -> None:
+        """Read the journal from where everything was settled; waits for the journal as long as it takes."""
+        name = self._folder.name
+        newest = await self._bus.read(Query(agent=name, kinds=("turn_ended",), newest=True, limit=1), timeout_s=float("inf"))
+        self._cursor = max(
+            (body.settled_seq for event in newest.events if isinstance(body := event.body, TurnEnded)), default=0
+        )
+        self._inbox = Inbox(self._cursor)
+        more = True
+        while more:
+            page = await self._bus.read(Query(since=self._cursor, agent=name), timeout_s=float("inf"))
+            for event in page.events:
+                self._apply(event)
+                self._cursor = event.seq
+            more = page.more
+        self._cursor = max(self._cursor, page.head)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Take turns until `stop`; then let running ones end for a moment, and put down what still runs.
+
+        A turn that dies of a bug takes this process with it: the message is then tried again, at most three times.
+        """
+        listening = asyncio.create_task(self._listen())
+        stopping = asyncio.create_task(stop.wait())
+        self._take_up()
+        await asyncio.wait([listening, stopping, self._bug], return_when=asyncio.FIRST_COMPLETED)
+        self._stopped = True
+        if listening.done():
+            listening.result()
+        if self._bug.done():
+            self._bug.result()
+        listening.cancel()
+        await self._put_down([task for _, task in self._turns.values()])
+
+    async def _listen(self) -> None:
+        async for event in self._bus.follow(agent=self._folder.name, since=self._cursor):
+            if isinstance(event, Event):
+                self._apply(event)
+                self._take_up()
+
+    def _apply(self, event: Event) -> None:
+        try:
+            interrupted = self._inbox.apply(event)
+        except BadMessage as error:
+            _log.warning("event %d is left out: %s", event.seq, error)
+            return
+        if interrupted and (running := self._turns.get(interrupted.session)) and running[0] is interrupted:
+            running[1].cancel()
+
+    def _take_up(self) -> None:
+        """Start the oldest waiting message of every session that has no turn running."""
+        for message in self._inbox.waiting():
+            if self._stopped or len(self._turns) == self._folder.settings.sessions_parallel_max:
+                return
+            if message.session not in self._turns:
+                mind = Mind(self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status)
+                task = asyncio.create_task(Turn(mind, message).take())
+                self._turns[message.session] = (message, task)
+                task.add_done_callback(functools.partial(self._turn_done, message.session))
+
+    def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
+        del self._turns[session]
+        if task.cancelled():
+            return
+        if (error := task.exception()) and not self._bug.done():
+            self._bug.set_exception(error)
+        elif not error:
+            self._take_up()
+        if not self._turns:
+            self._status("idle")
+
+    async def _put_down(self, running: list[asyncio.Task[None]]) -> None:
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=turn_grace_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)

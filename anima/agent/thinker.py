@@ -1,0 +1,83 @@
+"""How this agent thinks: its model, opened when first needed, and what that model is told around a conversation."""
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from anima.agent.folder import Folder
+from anima.agent.prompt import system_prompt
+from anima.config.schema import House
+from anima.nous.choose import Choice, choose, open_model
+from anima.nous.model import Delta, Message, Model, Request, ToolSpec
+
+LOCALTIME = Path("/etc/localtime")
+
+
+class Thinker:
+    """One model and the prompt around it. An agent whose model cannot be opened still lives, and says so when asked."""
+
+    def __init__(self, folder: Folder, house: House) -> None:
+        self._folder = folder
+        self._house = house
+        self._choice: Choice = choose(folder.settings.model or house.models.default)
+        self._model: Model | None = None
+        self._started_at = time.time()
+        self.tools: tuple[ToolSpec, ...] = ()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, sort: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._model:
+            await self._model.close()
+
+    @property
+    def model(self) -> str:
+        """The model's name, as provider:model."""
+        return self._choice.model
+
+    def ask(self, conversation: tuple[Message, ...], session: str, attempt: int) -> AsyncIterator[Delta]:
+        """The model's answer as it comes. Raises Refused, ConfigError or Unavailable, here or while it streams."""
+        if self._model is None:
+            self._model = open_model(self._choice.model, self._house.models, os.environ)
+        facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
+        return self._model.stream(
+            Request(
+                system=system_prompt(self._folder.persona, facts, self.tools),
+                messages=conversation,
+                tools=self.tools,
+                tokens_max=self._folder.settings.answer_tokens_max,
+                session=session,
+                agent=self._folder.name,
+                facts=facts,
+                reminder=self._folder.always,
+            ),
+        )
+
+    def facts(self) -> Mapping[str, str]:
+        """What does not change while this process lives."""
+        zone = self._folder.settings.time_zone or host_time_zone()
+        return {"agent": self._folder.name, "model": self.model, "host": socket.gethostname(), "time_zone": zone}
+
+    async def system(self, _: dict[str, Any]) -> dict[str, str]:
+        """Answer `animactl system`: the prompt as the model gets it, the model, and why it is this one."""
+        return {
+            "system": system_prompt(self._folder.persona, self.facts(), self.tools),
+            "always": self._folder.always,
+            "model": self.model,
+            "why": self._choice.why,
+        }
+
+
+def host_time_zone() -> str:
+    """The machine's IANA time zone: $TZ, else where /etc/localtime leads, else UTC."""
+    if name := os.environ.get("TZ", "").removeprefix(":"):
+        return name
+    target = str(LOCALTIME.resolve())
+    return target.partition("/zoneinfo/")[2] or "UTC"

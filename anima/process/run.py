@@ -1,0 +1,77 @@
+"""The skeleton every child runs in: it calls the daemon's `main` once and turns its end into an exit code.
+
+output and log, title, faulthandler -> event loop: signals, lifeline, beats -> main(process) -> exit code
+"""
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import setproctitle
+
+from anima.config.load import load_house
+from anima.errors import AnimaError, Exit
+from anima.log.log import open_log
+from anima.paths import Home
+from anima.process.notify import Notify
+from anima.process.output import start_drain
+from anima.process.process import Process
+from anima.supervisor.boot import Boot
+
+Main = Callable[[Process], Awaitable[None]]
+_log = logging.getLogger(__name__)
+
+
+def run(main: Main, boot: Boot) -> Exit:
+    """Live as the child `boot` describes; the exit code says to the root why it ended. Never raises."""
+    setproctitle.setproctitle(f"anima: {boot.name.replace(':', ' ')}")
+    notify = Notify(boot.notify_fd)
+    try:
+        home = Home(Path(boot.home), Path(boot.run))
+        settings = load_house(home)
+        open_log(home, boot.name, settings.log, settings.secrets)
+        start_drain(boot.output_fd, logging.getLogger("output").info)
+        with home.log_file(boot.name).open("ab", buffering=0) as last_words:
+            faulthandler.enable(last_words)  # straight to the file: a dying process does not drain its own pipe
+            asyncio.run(_live(main, Process(boot, home, settings, notify)))
+            faulthandler.disable()
+    except AnimaError as error:
+        _log.error("%s", error)
+        notify.say(f"STATUS={error}")
+        return error.exit
+    except Exception as error:  # noqa: BLE001 - the last place that can say what happened
+        _log.exception("this process met a bug and ends")
+        notify.say(f"STATUS={type(error).__name__}: {error}")
+        return Exit.BUG
+    return Exit.OK
+
+
+async def _live(main: Main, process: Process) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, process.stop.set)
+    loop.add_reader(process.notify.fd, _lifeline, process)
+    _beat(loop, process)
+    await main(process)
+    process.notify.say("STOPPING=1")
+    loop.remove_reader(process.notify.fd)
+
+
+def _beat(loop: asyncio.AbstractEventLoop, process: Process) -> None:
+    """Say that this loop still turns; only the loop itself can say so, which is the point."""
+    process.notify.say("WATCHDOG=1")
+    loop.call_later(process.boot.beat_s, _beat, loop, process)
+
+
+def _lifeline(process: Process) -> None:
+    """Leave at once when the root is gone: a new root will start its own children, and two of one name must not live.
+
+    Nothing needs saving: whatever matters is in the journal already.
+    """
+    if process.notify.root_is_gone():
+        _log.warning("the supervisor is gone; leaving at once")
+        os._exit(Exit.TRY_LATER)
