@@ -61,7 +61,7 @@ def open_log(home: Home, process: str, settings: Settings, secrets: Iterable[str
 
 
 @contextlib.contextmanager
-def within(session: str, turn: str) -> Iterator[None]:
+def turn_context(session: str, turn: str) -> Iterator[None]:
     """Lines logged inside (also by tasks started inside) carry this session and turn."""
     token = _place.set((session, turn))
     try:
