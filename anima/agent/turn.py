@@ -18,7 +18,7 @@ from anima.config.schema import Agent
 from anima.errors import AnimaError, Spent
 from anima.ids import derived_id
 from anima.limits import message_kills_max
-from anima.log.log import turn_context
+from anima.log.log import within
 from anima.nous.model import Call, Done, Message, Reply, Restart, Text, Thinking
 from anima.wire.events import (
     AgentMessage,
@@ -75,7 +75,7 @@ class Turn:
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled without having been interrupted."""
         message = self._message
-        with turn_context(message.session, message.turn):
+        with within(message.session, message.turn):
             if message.interrupted:
                 await self._end("interrupted", "it was interrupted before it was taken up again")
             elif message.attempts >= message_kills_max:
