@@ -3,6 +3,7 @@
 Pure: texts and values in, sections or ConfigError out.
 """
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -92,8 +93,6 @@ def section(document: Document, made: type[S], references: Mapping[str, str], ta
 
 def unknown(name: str, allowed: list[str], what: str) -> str:
     """The sentence about a name that is none of `allowed`, with the nearest one if there is one."""
-    import difflib
-
     near = difflib.get_close_matches(name, allowed, 1)
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(allowed)}")
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -132,8 +133,6 @@ def _check_prompts(folder: Path) -> None:
 def _check_time_zone(document: Document, name: str) -> None:
     if not name:
         return
-    import zoneinfo
-
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -131,6 +131,7 @@ KINDS: dict[str, type[Body]] = {}  #: every kind there is, by name
 B = TypeVar("B", bound=Body)
 
 
+@typing.dataclass_transform(frozen_default=True)
 def of_kind(name: str) -> Callable[[type[B]], type[B]]:
     """Register a body under its kind, as a frozen dataclass with its shape worked out once."""
 
