@@ -7,6 +7,7 @@
 They are stopped in the opposite order. A process exists because it alone owns something.
 """
 
+import os
 from dataclasses import replace
 
 from anima.supervisor.spec import ChildSpec, Plan, Policy
@@ -55,17 +56,14 @@ def plan(home: Home, *, strict: bool) -> Plan:
 
 def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
     told = house.supervisor
+    settings, model, restart = digest("wrong"), "reflex", "permanent"
     try:
         agent = load_agent(home, name)
-        settings, model, restart = (
-            agent_digest(home, name, house, agent),
-            choose(agent.model or house.models.default).model,
-            agent.restart,
-        )
+        settings, restart = agent_digest(home, name, house, agent), agent.restart
+        model = agent.model or house.models.default
     except ConfigError:
         if strict:
             raise
-        settings, model, restart = digest("wrong"), "", "permanent"
     return ChildSpec(
         name=f"agent:{name}",
         kind="agent",
@@ -74,7 +72,15 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
         stop_timeout_s=told.agent_stop_timeout_s,
         beat_s=told.beat_s,
         beats_missed_max=told.beats_missed_max,
-        preload=("daemons.agent", *modules_needed(model)),
+        preload=("daemons.agent", *_heavy(model, house)),
         settings=settings,
         parallel=True,
     )
+
+
+def _heavy(model: str, house: House) -> tuple[str, ...]:
+    """What the agent's model will import, so that the root imports it once for all; nothing for a model that is none."""
+    try:
+        return modules_needed(choose(model, os.environ, house.models.anthropic_api_key).model_name)
+    except ConfigError:
+        return ()  # the agent says so to whoever asks it

@@ -18,6 +18,7 @@ class Folder:
     """What stands in agents/NAME, read once per life: a change restarts the agent."""
 
     name: str
+    place: Path
     settings: Agent
     persona: str
     always: str  #: reminders put last, where a model looks most; "" if there are none
@@ -28,7 +29,7 @@ class Folder:
         settings = load_agent(home, name)
         place = home.agent(name)
         always = place / "always.md"
-        return cls(name, settings, expand(place / "persona.md", place), expand(always, place) if always.exists() else "")
+        return cls(name, place, settings, expand(place / "persona.md", place), expand(always, place) if always.exists() else "")
 
 
 def expand(path: Path, folder: Path, depth: int = 0) -> str:

@@ -21,8 +21,14 @@ class Open:
     seq: int
     session: str
     text: str
-    attempts: int = 0  #: incarnations that took it up and did not put it down
+    attempts: int = 0  #: how often it was taken up; never goes back, because the attempt's number is part of its events' ids
+    paused: int = 0  #: how often it was put down on purpose
     interrupted: bool = False
+
+    @property
+    def deaths(self) -> int:
+        """Attempts that nobody ended: the process died in them, or is in one now."""
+        return self.attempts - self.paused
 
 
 class Inbox:
@@ -43,8 +49,8 @@ class Inbox:
                 self._open[event.id] = Open(event.id, event.seq, event.session, text)
             case TurnStarted(turn, _, attempt) if message := self._open.get(turn):
                 message.attempts = attempt
-            case TurnPaused(turn, attempt) if message := self._open.get(turn):
-                message.attempts = attempt - 1
+            case TurnPaused(turn) if message := self._open.get(turn):
+                message.paused += 1
             case TurnEnded(turn):
                 self.end(turn)
             case InterruptAsked(turn):

@@ -11,7 +11,8 @@ from typing import Any, Self
 from anima.agent.folder import Folder
 from anima.agent.prompt import system_prompt
 from anima.config.schema import House
-from anima.nous.choose import Choice, choose, open_model
+from anima.errors import ConfigError
+from anima.nous.choose import Access, Choice, choose, open_model
 from anima.nous.model import Delta, Message, Model, Request, ToolSpec
 
 LOCALTIME = Path("/etc/localtime")
@@ -23,7 +24,7 @@ class Thinker:
     def __init__(self, folder: Folder, house: House) -> None:
         self._folder = folder
         self._house = house
-        self._choice: Choice = choose(folder.settings.model or house.models.default)
+        self._choice = _choose(folder.settings.model or house.models.default, house)
         self._model: Model | None = None
         self._started_at = time.time()
         self.tools: tuple[ToolSpec, ...] = ()
@@ -40,12 +41,14 @@ class Thinker:
     @property
     def model(self) -> str:
         """The model's name, as provider:model."""
-        return self._choice.model
+        return self._choice.model_name
 
     def ask(self, conversation: tuple[Message, ...], session: str, attempt: int) -> AsyncIterator[Delta]:
         """The model's answer as it comes. Raises Refused, ConfigError or Unavailable, here or while it streams."""
         if self._model is None:
-            self._model = open_model(self._choice.model, self._house.models, os.environ)
+            models = self._house.models
+            access = Access(os.environ, self._folder.place, models.anthropic_api_key, models.anthropic_base_url)
+            self._model = open_model(self._choice.model_name, access)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         return self._model.stream(
             Request(
@@ -73,6 +76,14 @@ class Thinker:
             "model": self.model,
             "why": self._choice.why,
         }
+
+
+def _choose(configured: str, house: House) -> Choice:
+    """The model to ask. A name that cannot be one is kept: whoever asks the agent is told, when the model is opened."""
+    try:
+        return choose(configured, os.environ, house.models.anthropic_api_key)
+    except ConfigError as error:
+        return Choice(configured, str(error))
 
 
 def host_time_zone() -> str:

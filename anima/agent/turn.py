@@ -18,7 +18,7 @@ from anima.config.schema import Agent
 from anima.errors import AnimaError, Spent
 from anima.ids import derived_id
 from anima.limits import message_kills_max
-from anima.log.log import within
+from anima.log.log import turn_context
 from anima.nous.model import Call, Done, Message, Reply, Restart, Text, Thinking
 from anima.wire.events import (
     AgentMessage,
@@ -75,11 +75,11 @@ class Turn:
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled without having been interrupted."""
         message = self._message
-        with within(message.session, message.turn):
+        with turn_context(message.session, message.turn):
             if message.interrupted:
                 await self._end("interrupted", "it was interrupted before it was taken up again")
-            elif message.attempts >= message_kills_max:
-                await self._fail(f"this message ended the agent's process {message.attempts} times; it is not tried again")
+            elif message.deaths >= message_kills_max:
+                await self._fail(f"this message ended the agent's process {message.deaths} times; it is not tried again")
             else:
                 await self._attempt_it()
 
