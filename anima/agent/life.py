@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from anima.agent.folder import Folder
 from anima.agent.inbox import Inbox, Open
@@ -57,7 +58,8 @@ class Life:
         listening = asyncio.create_task(self._listen())
         stopping = asyncio.create_task(stop.wait())
         self._take_up()
-        await asyncio.wait([listening, stopping, self._bug], return_when=asyncio.FIRST_COMPLETED)
+        reasons: list[asyncio.Future[Any]] = [listening, stopping, self._bug]
+        await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         self._stopped = True
         if listening.done():
             listening.result()

@@ -300,7 +300,7 @@ class Client:
     async def _answer(self, port: Port, message: Message, verbs: dict[str, Answer]) -> None:
         sender, _, number, payload = message
         try:
-            verb, arguments = frames.unpack(payload)
+            verb, arguments = _question(payload)
             if verb not in verbs:
                 raise Refused(f"there is no question '{verb}' here; there are {', '.join(sorted(verbs))}")
             reply = [frames.OK, number, frames.pack(await verbs[verb](arguments))]
@@ -317,9 +317,18 @@ class Client:
             task.cancel()
         for link in self._links.values():
             link.close()
-        for port in (*self._servers, self._events, self._zap):
+        if self._zap:
+            zap.close_zap(self._zap)
+        for port in (*self._servers, self._events):
             if port:
                 port.close()
         self._links.clear()
         self._servers.clear()
         await asyncio.sleep(0)
+
+
+def _question(payload: bytes) -> tuple[str, dict[str, Any]]:
+    content = frames.unpack(payload)
+    if not (isinstance(content, list) and len(content) == 2 and isinstance(content[0], str) and isinstance(content[1], dict)):  # noqa: PLR2004
+        raise BadMessage("a question is [verb, {name: argument}]")
+    return content[0], content[1]

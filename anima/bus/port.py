@@ -13,6 +13,7 @@ from typing import Any
 import zmq
 
 from anima.limits import (
+    KIB,
     handshake_ms,
     linger_ms,
     message_bytes_max,
@@ -23,6 +24,7 @@ from anima.limits import (
 
 ZAP_DOMAIN = b"anima"
 DRAIN_MESSAGES_MAX = 512  # one wake-up hands over at most this many, then lets the loop breathe
+DRAIN_BYTES_MAX = 128 * KIB  # nor more than this: a flood of large messages must not keep the others waiting
 
 Message = list[bytes]
 _born: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
@@ -108,9 +110,12 @@ class Port:
 
     def _drain(self) -> None:
         batch: list[Any] = []
+        size = 0
         while not self.socket.closed and int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            batch.append(self._receive())
-            if len(batch) == DRAIN_MESSAGES_MAX:
+            message = self._receive()
+            batch.append(message)
+            size += len(message[-1])
+            if len(batch) == DRAIN_MESSAGES_MAX or size >= DRAIN_BYTES_MAX:
                 self._recheck()
                 break
         if batch:

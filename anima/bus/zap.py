@@ -33,6 +33,12 @@ def open_zap() -> Port:
     return port
 
 
+def close_zap(port: Port) -> None:
+    """Stop answering. The name is given up at once: closing alone frees it only when libzmq's reaper gets to it."""
+    port.socket.unbind(_ENDPOINT)
+    port.close()
+
+
 def judge(request: Message, allowed: set[int]) -> Message:
     """The answer to one ZAP request: 200 with User-Id "uid:pid", or 400.
 
