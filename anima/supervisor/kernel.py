@@ -1,0 +1,46 @@
+"""The three things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _prctl(option: int, argument: int | bytes) -> bool:
+    if _libc is None:
+        return False
+    value = ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    return bool(_libc.prctl(option, value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) == 0)
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of every orphan below this process, however it daemonised. False where the kernel cannot."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> bool:
+    """Have the kernel kill this process when the thread that forked it dies. False where the kernel cannot.
+
+    A change of uid and the exec of a set-uid file clear it. The caller compares getppid() afterwards: the parent may
+    have died before.
+    """
+    return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def set_comm(name: str) -> bool:
+    """Set what `top` and /proc/PID/comm show, at most 15 bytes. False where the kernel cannot."""
+    return _prctl(_PR_SET_NAME, os.fsencode(name)[:15])
+
+
+def tasks() -> int:
+    """How many threads this process has, Python's or not; 0 if the system does not say."""
+    try:
+        return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - hot: before every fork
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,62 @@
+"""Who is born next, who stops next, and what a whole family looks like in one line. Pure; reads children, changes none."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from anima.supervisor.child import Child
+from anima.supervisor.lifecycle import BUSY, GONE, State
+
+_BIRTHS_MAX = 16  # at once: between two such groups the root looks at its signals and its socket
+
+
+def next_births(children: Sequence[Child]) -> list[Child]:
+    """Whom to start now: the first serial child that is due, or else the due parallel ones.
+
+    A serial child is waited for until it is up, parked, or slow enough in coming back that it would hold up the house.
+    """
+    for child in children:
+        if not child.spec.parallel:
+            if child.due:
+                return [child]
+            if child.state in BUSY:
+                return []
+    return [child for child in children if child.due][:_BIRTHS_MAX]
+
+
+def is_born(children: Iterable[Child]) -> bool:
+    """Whether everybody has had a first chance: up, or down for a known reason."""
+    return not any(child.due or child.state in BUSY for child in children)
+
+
+def next_stops(children: Sequence[Child], hurry: bool) -> list[Child]:
+    """Whom to tell to stop now: all parallel ones, because an agent's last act is to write; then the rest from the end.
+
+    In a hurry the rest goes all at once.
+    """
+    alive = [child for child in children if child.state not in GONE]
+    first = [child for child in alive if child.spec.parallel]
+    chosen = first or (alive if hurry else alive[-1:])
+    return [child for child in chosen if child.state is not State.STOPPING]
+
+
+def summary(children: Iterable[Child]) -> str:
+    """One truthful line for systemd: `3 agents up, 1 parked: arya; journal waiting`."""
+    children = list(children)
+    agents = [child for child in children if child.spec.parallel]
+    counts = Counter(child.state for child in agents)
+    words = [f"{counts.pop(State.UP, 0)} agent{'' if sum(c.state is State.UP for c in agents) == 1 else 's'} up"]
+    for state in State:
+        if counts.get(state):
+            word = "parked" if state is State.FAILED else state.value
+            names = [child.name.removeprefix("agent:") for child in agents if child.state is state]
+            words.append(f"{len(names)} {word}: {_some(names)}")
+    line = ", ".join(words)
+    others = [
+        f"{child.name} {child.state.value}" for child in children if not child.spec.parallel and child.state is not State.UP
+    ]
+    return "; ".join([line, *others])
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= len(names[:5]) else f"{shown} and {len(names) - 5} more"

@@ -1,0 +1,151 @@
+"""A house of tiny processes for the tests of the supervisor: no bus, no agent, only ways to live and to die.
+
+A child's `settings` is a script of words, each done in turn: `ready`, `exit:3`, `sleep:0.2`, `print:text`, ... (see `WORDS`).
+The plan is `plan.json` in the home: {"specs": [{"name": ..., "settings": ...}], "policy": {...}}.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from anima.errors import ConfigError, Unavailable
+from anima.paths import Home
+from anima.supervisor.boot import Boot
+from anima.supervisor.prologue import live_by_exec
+from anima.supervisor.root import Root
+from anima.supervisor.spec import ChildSpec, Plan, Policy
+
+_terms: list[int] = []
+
+
+def say(boot: Boot, words: str) -> None:
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        os.write(boot.notify_fd, words.encode())
+
+
+def stay(boot: Boot, _: str) -> None:
+    """Beat until TERM comes or the root is gone."""
+    wake_r, wake_w = os.pipe()
+    os.set_blocking(wake_w, False)
+    signal.set_wakeup_fd(wake_w)
+    signal.signal(signal.SIGTERM, lambda number, _: _terms.append(number))
+    watch = select.poll()
+    watch.register(wake_r, select.POLLIN)
+    watch.register(boot.notify_fd, select.POLLIN)
+    while not _terms:
+        say(boot, "WATCHDOG=1")
+        for fd, _ in watch.poll(boot.beat_s * 1000 if boot.beat_s else None):
+            if fd == boot.notify_fd and not os.read(fd, 100):
+                os._exit(75)
+
+
+def hang(_boot: Boot, how: str) -> None:
+    while how == "busy":
+        pass
+    time.sleep(1000)
+
+
+def orphan(_boot: Boot, count: str) -> None:
+    """Leave `count` daemons of the classical kind behind: forked twice, in a session of their own."""
+    for _ in range(int(count)):
+        middle = os.fork()
+        if middle == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.execvp("sleep", ["sleep", "777"])
+            os._exit(0)
+        os.waitpid(middle, 0)
+
+
+def brief_orphans(_boot: Boot, count: str) -> None:
+    """Leave `count` orphans that end by themselves, all at once."""
+    hold_r, hold_w = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        for _ in range(int(count)):
+            if os.fork() == 0:
+                os.close(hold_w)
+                os.read(hold_r, 1)
+                os._exit(0)
+        os._exit(0)
+    os.waitpid(middle, 0)
+    os.close(hold_w)
+
+
+def unavailable(_boot: Boot, text: str) -> None:
+    raise Unavailable(text)
+
+
+def misconfigured(_boot: Boot, text: str) -> None:
+    raise ConfigError(text)
+
+
+def die_once(boot: Boot, _: str) -> None:
+    if boot.incarnation == 1:
+        os._exit(1)
+
+
+WORDS = {
+    "ready": lambda boot, _: say(boot, "READY=1"),
+    "say": say,
+    "status": lambda boot, text: say(boot, f"STATUS={text}"),
+    "stay": stay,
+    "hang": hang,
+    "sleep": lambda _, seconds: time.sleep(float(seconds)),
+    "exit": lambda _, code: os._exit(int(code)),
+    "code": lambda _, code: sys.exit(int(code)),
+    "print": lambda _, text: print(text),
+    "flood": lambda _, size: os.write(1, b"x" * int(size)),
+    "deaf": lambda _boot, _text: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "slow-term": lambda _boot, _text: signal.signal(signal.SIGTERM, lambda *_: time.sleep(0.3)),
+    "orphan": orphan,
+    "brief-orphans": brief_orphans,
+    "unavailable": unavailable,
+    "misconfigured": misconfigured,
+    "die-once": die_once,
+    "bug": lambda _, text: {}[text],
+    "abort": lambda _boot, _text: os.abort(),
+}
+
+
+def become(boot: Boot) -> int:
+    for word in boot.settings.split(";"):
+        verb, _, value = word.strip().partition(":")
+        WORDS[verb](boot, value)
+    return 0
+
+
+def load(home: Home) -> Plan:
+    path = home.root / "plan.json"
+    try:
+        told = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{path}:{getattr(error, 'lineno', 1)}: not JSON; mend it") from error
+    if path.with_name("raise").exists():
+        raise ZeroDivisionError("a bug in whoever reads the configuration")
+    specs = []
+    for spec in told["specs"]:
+        name = spec["name"]
+        fields = {"kind": name.split(":")[0], "parallel": name.startswith("agent:"), **spec}
+        fields["preload"] = tuple(fields.get("preload", ()))
+        specs.append(ChildSpec(**fields))
+    return Plan(tuple(specs), Policy(**told.get("policy", {})))
+
+
+def main() -> int:
+    if "--boot-fd" in sys.argv:
+        live_by_exec(sys.argv, become)
+    home = Home(Path(sys.argv[1]), Path(sys.argv[1]) / "run")
+    if "--thread" in sys.argv:
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+    return Root(home, lambda: load(home), become, [sys.executable, __file__]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
