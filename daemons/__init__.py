@@ -10,13 +10,12 @@ They are stopped in the opposite order. A process exists because it alone owns s
 import os
 from dataclasses import replace
 
-from anima.supervisor.spec import ChildSpec, Plan, Policy
-
 from anima.config.load import agent_digest, agent_names, digest, house_digest, load_agent, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import choose, modules_needed
 from anima.paths import Home
+from anima.supervisor.spec import ChildSpec, Plan, Policy
 
 #: Infrastructure, in the order of birth; agents follow, all at once.
 TREE = (ChildSpec(name="journal", kind="journal"),)

@@ -41,11 +41,11 @@ def run(main: Main, boot: Boot) -> Exit:
             faulthandler.disable()
     except AnimaError as error:
         _log.error("%s", error)
-        notify.say(f"STATUS={error}")
+        notify.say(f"X_REASON={' '.join(str(error).split())}")
         return error.exit
     except Exception as error:  # noqa: BLE001 - the last place that can say what happened
         _log.exception("this process met a bug and ends")
-        notify.say(f"STATUS={type(error).__name__}: {error}")
+        notify.say(f"X_REASON={type(error).__name__}: {' '.join(str(error).split())}")
         return Exit.BUG
     return Exit.OK
 
