@@ -1,0 +1,123 @@
+"""One session with one agent, as a chat shows it: what was said before, what is said now, by whomever."""
+
+import asyncio
+import threading
+
+from anima.bus.client import Client
+from anima.cli import root
+from anima.cli.live import CHECK_S, SOURCE, append, listening, stalled
+from anima.cli.page import Page
+from anima.cli.turn import Doing, Ended, Piece, Shown, TurnView, Voided
+from anima.errors import AnimaError, Unavailable
+from anima.paths import Home
+from anima.wire.events import Event, InterruptAsked, SessionCleared, UserMessage, event
+from anima.wire.frames import Query
+from anima.wire.whispers import Whisper
+
+HISTORY_MAX = 20  #: messages shown at the beginning
+_SAID = ("user_message", "agent_message", "system_message", "session_cleared")
+
+
+class Conversation:
+    """Lives in an event loop; `idle` and `begun` are for the thread that waits for the person."""
+
+    def __init__(self, home: Home, agent: str, session: str, page: Page) -> None:
+        self.idle = threading.Event()  #: no answer is awaited
+        self.idle.set()
+        self._home, self._agent, self._session = home, agent, session
+        self._page = page
+        self._view: TurnView | None = None  # of the message the person waits for
+        self._turn = ""
+        self._trouble = ""
+        self._mine: set[str] = set()  # ids of our own messages
+
+    async def live(self, ready: threading.Event) -> None:
+        """Show the history, then everything that happens, until cancelled."""
+        self._client = Client(self._home)
+        try:
+            head = await self._history()
+            async with listening(self._client, self._agent, head) as queue:
+                ready.set()
+                while True:
+                    try:
+                        self._take(await asyncio.wait_for(queue.get(), CHECK_S))
+                    except TimeoutError:
+                        await self._look()
+        finally:
+            ready.set()
+            await self._client.close()
+
+    async def say(self, text: str) -> None:
+        """Store what the person said; waits for the journal as long as it is away."""
+        message = event(UserMessage(text), agent=self._agent, session=self._session, source=SOURCE)
+        self._mine.add(message.id)
+        self._turn, self._view = message.id, TurnView(message.id)
+        await self._client.append(message)
+
+    async def interrupt(self) -> None:
+        """Ask the agent to leave the turn."""
+        await append(self._client, InterruptAsked(self._turn), self._agent, self._session)
+
+    async def clear(self) -> None:
+        """Begin the conversation anew."""
+        await append(self._client, SessionCleared(), self._agent, self._session)
+
+    async def _history(self) -> int:
+        query = Query(agent=self._agent, session=self._session, kinds=_SAID, newest=True, limit=HISTORY_MAX)
+        page = await self._client.read(query, timeout_s=float("inf"))
+        cleared = max((number for number, each in enumerate(page.events, 1) if each.kind == "session_cleared"), default=0)
+        for each in page.events[cleared:]:
+            self._tell(each)
+        return page.head
+
+    def _take(self, item: Event | Whisper) -> None:
+        if item.session != self._session:
+            return
+        if self._view:
+            for shown in self._view.take(item):
+                self._show(shown)
+        if isinstance(item, Event) and item.id not in self._mine and item.data.get("turn", "") not in self._mine:
+            self._tell(item)
+
+    def _tell(self, said: Event) -> None:
+        """Something that is not part of the answer the person waits for: history, and what others say."""
+        text = said.data.get("text", "")
+        match said.kind:
+            case "user_message":
+                self._page.say("you" if said.source == SOURCE else said.source, text, "cyan")
+            case "agent_message":
+                self._page.say(self._agent, text)
+            case "system_message":
+                self._page.remark(f"({text})")
+            case "session_cleared":
+                self._page.remark("(the conversation begins anew)")
+
+    def _show(self, shown: Shown) -> None:
+        match shown:
+            case Piece(text):
+                self._page.stream(self._agent, text)
+            case Voided(why):
+                self._page.remark(f"… ({why})")
+            case Doing(text) if text:
+                self._page.remark(f"… {text}")
+            case Ended(outcome, reason):
+                self._page.close()
+                if outcome != "answered":
+                    self._page.remark(f"({reason or outcome})")
+                self._view, self._trouble = None, ""
+                self.idle.set()
+
+    async def _look(self) -> None:
+        """While an answer is awaited: say once what keeps it, and once that it goes on."""
+        if self._view is None:
+            return
+        try:
+            process = await asyncio.to_thread(root.agent_process, self._home, self._agent)
+            trouble = stalled(self._agent, process)
+        except Unavailable:
+            trouble = "the house went away; waiting for it (Ctrl-C leaves, what you said is kept once it was stored)"
+        except AnimaError as error:
+            trouble = str(error)
+        if trouble != self._trouble:
+            self._page.remark(f"({trouble or 'it is back'})")
+            self._trouble = trouble

@@ -1,0 +1,92 @@
+"""`animactl`: the program's commands, what they have in common, and how they fail.
+
+A command exits 0 when it did what was asked, 1 when it could not, 2 when it was called wrongly, 130 on Ctrl-C. Why it
+could not is one line on stderr.
+"""
+
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from anima import __version__
+from anima.cli import agents, audit, chat, doctor, events, house, logs, settings, status, talk
+from anima.cli.terminal import complain
+from anima.errors import AnimaError
+from anima.paths import find_home
+
+app = typer.Typer(
+    name="animactl",
+    help="Run a house of agents: one process per agent, and nothing said is lost.",
+    epilog="The house is $ANIMA_HOME, or ~/.anima. Begin with: animactl up --detach; animactl create arya; animactl chat arya",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # importing rich would double the time every command takes
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command, _name in (
+    (house.up, "up"),
+    (house.down, "down"),
+    (status.status, "status"),
+    (agents.create, "create"),
+    (agents.list_agents, "list"),
+    (agents.start, "start"),
+    (agents.stop, "stop"),
+    (agents.restart, "restart"),
+    (agents.pause, "pause"),
+    (agents.resume, "resume"),
+    (agents.reset, "reset"),
+    (talk.ask, "ask"),
+    (talk.send, "send"),
+    (chat.chat, "chat"),
+    (agents.clear, "clear"),
+    (agents.system, "system"),
+    (events.events, "events"),
+    (logs.logs, "logs"),
+    (audit.audit, "audit"),
+    (doctor.doctor, "doctor"),
+    (house.reload, "reload"),
+):
+    app.command(_name)(_command)
+app.add_typer(settings.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"anima {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _house(
+    context: typer.Context,
+    *,
+    home: Annotated[str, typer.Option("--home", help="The house; instead of $ANIMA_HOME.", show_default=False)] = "",
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,  # noqa: ARG001
+) -> None:
+    context.obj = find_home(os.environ, home or None)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end a command
+    try:
+        app()
+    except AnimaError as error:
+        complain(str(error))
+        sys.exit(1)
+    except BrokenPipeError:
+        _leave_quietly()
+    except OSError as error:  # a home on a full or read-only disk, a file that is a folder
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(1)
+
+
+def _leave_quietly() -> None:
+    """Whoever read our output has gone (`| head`): no word about it, not even at the interpreter's last flush."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

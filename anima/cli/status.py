@@ -1,0 +1,100 @@
+"""`status`: every process, how it is, and what it does."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from anima.cli import root
+from anima.cli.memory import pss_bytes
+from anima.cli.table import Column, duration, render, size
+from anima.cli.terminal import colour, one_line, width
+from anima.paths import Home
+
+COLUMNS = (
+    Column("PROCESS"),
+    Column("STATE"),
+    Column("PID", right=True, leaves=2),
+    Column("UP", right=True, leaves=4),
+    Column("RESTARTS", right=True, leaves=1),
+    Column("MEMORY", right=True, leaves=3),
+    Column("DOING", flexible=True),
+)
+_COLOURS = {"up": "green", "failed": "red", "down": "grey", "paused": "blue"}
+_FIELDS = ("name", "kind", "state", "pid", "restarts", "uptime_s", "pss_bytes", "status", "reason")
+
+
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every second until Ctrl-C.")] = False,
+) -> None:
+    """Show every process with its state, memory (its fair share of shared pages counted) and what it is doing.
+
+    Example: animactl status --watch
+    """
+    import time
+
+    home: Home = context.obj
+    while True:
+        told = gather(home)
+        if as_json:
+            print(json.dumps(told), flush=True)
+        else:
+            if watch and sys.stdout.isatty():
+                print("\x1b[H\x1b[J", end="")
+            print("\n".join(lines(told, width())), flush=True)
+        if not watch:
+            return
+        time.sleep(1)
+
+
+def gather(home: Home) -> dict[str, Any]:
+    """What `status --json` prints: the supervisor and all processes. Raises Unavailable if the house is not running."""
+    told = root.request(home, "status")
+    supervisor = told["supervisor"]
+    for process in told["processes"]:
+        process["pss_bytes"] = pss_bytes(process["pid"]) if process.get("pid") else 0
+    return {
+        "supervisor": {key: supervisor[key] for key in ("pid", "version", "uptime_s")},
+        "processes": [{key: process[key] for key in _FIELDS} for process in told["processes"]],
+    }
+
+
+def lines(told: dict[str, Any], columns: int) -> list[str]:
+    """The table for a terminal of that width, the supervisor first."""
+    supervisor = told["supervisor"]
+    itself = {
+        **supervisor,
+        "name": "supervisor",
+        "state": "up",
+        "restarts": 0,
+        "pss_bytes": pss_bytes(supervisor["pid"]),
+        "status": f"version {supervisor['version']}",
+        "reason": "",
+    }
+    rows = [itself, *told["processes"]]
+
+    def paint(row: int, title: str, text: str) -> str:
+        return colour(text, _COLOURS.get(rows[row]["state"], "yellow")) if title == "STATE" else text
+
+    return render(COLUMNS, [_cells(row) for row in rows], columns, paint)
+
+
+def _cells(process: dict[str, Any]) -> list[str]:
+    alive = bool(process["pid"])
+    doing = (
+        process["status"]
+        if process["state"] in {"up", "starting"} and process["status"]
+        else process["reason"] or process["status"]
+    )
+    return [
+        process["name"],
+        process["state"],
+        str(process["pid"]) if alive else "-",
+        duration(process["uptime_s"]) if alive else "-",
+        str(process["restarts"]),
+        size(process["pss_bytes"]) if process["pss_bytes"] else "-",
+        one_line(doing or "", 500),
+    ]
