@@ -116,10 +116,10 @@ def _entry(row: Any, where: str, line: int) -> Entry:
 def _contradictions(row: Mapping[str, Any]) -> Iterable[str]:
     """Sentences about values that have the right type and make no sense."""
     deltas = row.get("deltas", [])
-    if not storable({"texts": [row.get("text"), row.get("thinking"), str(deltas)]}):
-        yield "a text holds half a character (a lone surrogate)"
     if not all(isinstance(delta, str) for delta in deltas):
         yield "deltas must be a list of texts"
+    elif not storable({"texts": [row.get("text"), row.get("thinking"), *deltas]}):
+        yield "a text holds half a character (a lone surrogate)"
     elif deltas and row.get("text", "".join(deltas)) != "".join(deltas):
         yield "text and deltas say different things; leave one of them out"
     if row.get("error", ERRORS[0]) not in ERRORS:

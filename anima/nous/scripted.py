@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,13 +9,7 @@ from anima.errors import ConfigError, Refused, Unavailable
 from anima.nous.model import Call, Delta, Done, Request, Restart, Text, Thinking
 from anima.nous.script import Entry, choose_entry, read_script
 from anima.nous.tokens import estimate, estimate_request
-
-_WORDS = re.compile(r"\s*\S+|\s+")
-
-
-def words(text: str) -> list[str]:
-    """`text` in pieces of one word each, with the space before it; joined they are the text."""
-    return _WORDS.findall(text)
+from anima.nous.words import words
 
 
 class Scripted:
