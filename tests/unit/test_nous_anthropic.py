@@ -1,0 +1,422 @@
+"""The anthropic provider against a real local server that speaks the Messages API."""
+
+import asyncio
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nous_messages_server import Line, Server, closing, cut_after, fails, opening, says, sse
+
+from anima.errors import ConfigError, Refused, Unavailable
+from anima.nous.anthropic import open_anthropic
+from anima.nous.anthropic_wire import Failure, judge, read_failure, render
+from anima.nous.model import Call, Done, Message, Reply, Request, Restart, Text, Thinking, ToolSpec
+from anima.nous.retry import Policy, Transient, read_retry_after, wait_s
+
+KEY = "sk-ant-SECRET-0123456789"
+QUICK = Policy(delay_s=0.01, delay_max_s=0.05, total_s=5)
+HELLO = Request("Be brief.", (Message("user", "hello"),))
+
+
+def ask(*plays, request: Request = HELLO, policy: Policy = QUICK) -> tuple[list, Reply, Server]:
+    """Ask once; what came, folded, and the server that was asked."""
+
+    async def go():
+        async with Server(*plays) as server:
+            model = open_anthropic("claude-test", KEY, server.url, policy)
+            deltas, reply = [], Reply()
+            try:
+                async with asyncio.timeout(20):
+                    async for delta in model.stream(request):
+                        deltas.append(delta)
+                        reply.add(delta)
+            finally:
+                await model.close()
+            return deltas, reply, server
+
+    return asyncio.run(go())
+
+
+def test_an_answer_streams_and_its_usage_counts_the_cache():
+    deltas, reply, server = ask(says("Hel", "lo"))
+    assert deltas == [Text("Hel"), Text("lo"), Done("end_turn", 22, 9)]
+    assert server.requests == [
+        {
+            "model": "claude-test",
+            "max_tokens": 4096,
+            "system": "Be brief.",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+            "stream": True,
+        },
+    ]
+    assert KEY.lower() in json.dumps(server.headers[0])
+
+
+def test_characters_split_between_packets_arrive_whole():
+    async def bytewise(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        data = sse("content_block_delta", index=0, delta={"type": "text_delta", "text": "日本 👩‍👧"})
+        for byte in data:
+            await line.chunk(bytes([byte]))
+        await closing(line, "end_turn")
+
+    assert ask(bytewise)[1].text == "日本 👩‍👧"
+
+
+def test_a_character_split_between_two_deltas_is_joined():
+    async def halves(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        for half in (r"a\ud83d", r"\ude00b", r"\ud83d"):
+            data = f'event: content_block_delta\ndata: {{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{half}"}}}}\n\n'
+            await line.chunk(data.encode())
+        await line.event("content_block_stop", index=0)
+        await closing(line, "end_turn")
+
+    assert ask(halves)[1].text == "a😀b\ufffd"
+
+
+def test_retry_after_is_honoured_then_the_answer_comes():
+    begun = time.monotonic()
+    deltas, reply, server = ask(fails(429, "rate_limit_error", retry_after="1"), says("ok"))
+    assert time.monotonic() - begun >= 1.0
+    assert reply.text == "ok"
+    assert not any(isinstance(each, Restart) for each in deltas), "nothing was shown, so nothing is void"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(529, "overloaded_error"), (500, "api_error"), (503, "x"), (408, "x"), (409, "x")]
+)
+def test_what_may_pass_is_tried_again(status, kind):
+    _, reply, server = ask(fails(status, kind), fails(status, kind), says("ok"))
+    assert reply.text == "ok"
+    assert len(server.requests) == 3
+
+
+def test_a_server_that_stays_overloaded_is_given_up_at_the_deadline():
+    with pytest.raises(Unavailable, match=r"Anthropic is overloaded \(gave up after .* tries in . s\); ask again later"):
+        ask(fails(529, "overloaded_error"), policy=Policy(0.05, 0.1, 0.5))
+
+
+def test_a_wait_longer_than_the_deadline_is_not_begun():
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match="ask again in 3600 s"):
+        ask(fails(429, "rate_limit_error", retry_after="3600"))
+    assert time.monotonic() - begun < 5
+
+
+def test_a_cut_stream_starts_over_and_voids_what_was_shown():
+    deltas, reply, server = ask(cut_after("Once upon"), says("A different", " answer"))
+    assert [type(each) for each in deltas] == [Text, Restart, Text, Text, Done]
+    assert reply.text == "A different answer"
+    assert reply.restarts == 1
+    assert len(server.requests) == 2
+
+
+def test_a_stream_that_ends_politely_but_too_soon_is_cut_too():
+    async def short(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await line.end()
+
+    assert ask(short, says("ok"))[1].text == "ok"
+
+
+def test_an_overload_inside_the_stream_starts_over():
+    async def overloaded(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await line.event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Half"})
+        await line.event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+        await line.end()
+
+    deltas, reply, _ = ask(overloaded, says("whole"))
+    assert Restart("Anthropic is overloaded") in deltas
+    assert reply.text == "whole"
+
+
+def test_a_malformed_chunk_starts_over():
+    async def broken(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await line.chunk(b'event: content_block_delta\ndata: {"type": "content_block\n\n')
+        await line.end()
+
+    assert ask(broken, says("whole"))[1].text == "whole"
+
+
+@pytest.mark.parametrize(
+    ("play", "sentence"),
+    [
+        (fails(401, "authentication_error", "invalid x-api-key"), "refused the key .*ANTHROPIC_API_KEY"),
+        (fails(403, "permission_error"), "may not use claude-test"),
+        (fails(404, "not_found_error", "model: claude-test"), "no model 'claude-test'.*agent.toml"),
+        (fails(400, "invalid_request_error", "messages: too long"), "did not accept the request .messages: too long"),
+        (fails(413, "request_too_large"), "too large.*animactl clear"),
+        (fails(429, "rate_limit_error", details={"error_code": "enforced_spend_limit_reached"}), "spend limit"),
+    ],
+)
+def test_what_will_not_pass_is_refused_at_once_in_one_sentence(play, sentence):
+    with pytest.raises(Refused, match=sentence) as caught:
+        ask(play, says("never"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_of_the_model_is_said():
+    with pytest.raises(Refused, match="declined to answer"):
+        ask(says("I", stop_reason="refusal"))
+
+
+def test_a_web_page_in_place_of_the_api_is_named_as_such():
+    async def page(line: Line) -> None:
+        await line.begin("text/html")
+        await line.chunk(b"<html>Log in to the hotel's network</html>")
+        await line.end()
+
+    with pytest.raises(Refused, match="text/html.*anthropic_base_url"):
+        ask(page)
+
+    async def not_found(line: Line) -> None:
+        await line.raw(b"HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\nnope")
+
+    with pytest.raises(Refused, match="is not the Anthropic API"):
+        ask(not_found)
+
+
+def test_nobody_listening_is_unavailable_after_the_deadline():
+    async def go():
+        async with Server(says("x")) as server:
+            url = server.url
+        model = open_anthropic("claude-test", KEY, url, Policy(0.01, 0.02, 0.1))
+        try:
+            async for _ in model.stream(HELLO):
+                pass
+        finally:
+            await model.close()
+
+    with pytest.raises(Unavailable, match="connection to http://127.0.0.1"):
+        asyncio.run(go())
+
+
+def tool_play(*pieces: str, stop_reason: str = "tool_use"):
+    async def play(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await line.event("content_block_start", index=0, content_block={"type": "thinking", "thinking": "", "signature": ""})
+        await line.event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "hm"})
+        await line.event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "abc"})
+        await line.event("content_block_stop", index=0)
+        await line.event(
+            "content_block_start", index=1, content_block={"type": "tool_use", "id": "toolu_1", "name": "exec", "input": {}}
+        )
+        for piece in pieces:
+            await line.event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": piece})
+        await line.event("content_block_stop", index=1)
+        await closing(line, stop_reason)
+
+    return play
+
+
+def test_a_tool_call_whose_json_comes_in_pieces_is_whole():
+    deltas, _, _ = ask(tool_play("", '{"comm', 'and": "echo \\u00', 'e4"}'))
+    assert deltas == [Thinking("hm"), Call("toolu_1", "exec", {"command": "echo ä"}), Done("tool_use", 22, 9)]
+
+
+def test_a_tool_call_without_arguments_has_none():
+    assert ask(tool_play())[1].calls == [Call("toolu_1", "exec", {})]
+
+
+@pytest.mark.parametrize("broken", ['{"command": ', "[1]", '{"n": 99999999999999999999999}', r'{"t": "\ud800"}'])
+def test_a_tool_call_that_makes_no_sense_is_asked_for_again(broken):
+    deltas, reply, _ = ask(tool_play(broken), tool_play('{"command": "ls"}'))
+    assert [each.args for each in reply.calls] == [{"command": "ls"}]
+    assert any(isinstance(each, Restart) for each in deltas)
+
+
+def test_a_tool_call_cut_by_the_limit_of_tokens_is_left_out_and_the_limit_told():
+    deltas, reply, _ = ask(tool_play('{"command": ', stop_reason="max_tokens"))
+    assert reply.calls == []
+    assert deltas[-1].stop_reason == "max_tokens"
+
+
+def test_fifty_calls_in_one_answer_come_in_order():
+    async def many(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        for number in range(50):
+            block = {"type": "tool_use", "id": f"t{number}", "name": "exec", "input": {}}
+            await line.event("content_block_start", index=number, content_block=block)
+            await line.event(
+                "content_block_delta", index=number, delta={"type": "input_json_delta", "partial_json": f'{{"n":{number}}}'}
+            )
+            await line.event("content_block_stop", index=number)
+        await closing(line, "tool_use")
+
+    assert [each.args["n"] for each in ask(many)[1].calls] == list(range(50))
+
+
+def test_an_empty_answer_is_an_answer():
+    async def nothing(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await closing(line, "end_turn", tokens_out=1)
+
+    assert ask(nothing)[0] == [Done("end_turn", 22, 1)]
+
+
+def test_cancelling_ends_the_request_at_the_server():
+    async def go():
+        async def endless(line: Line) -> None:
+            await line.begin()
+            await opening(line)
+            await line.event("content_block_delta", index=0, delta={"type": "text_delta", "text": "and"})
+            await line.gone()
+            server.closed_by_peer.set()
+
+        async with Server(endless) as server:
+            model = open_anthropic("claude-test", KEY, server.url, QUICK)
+            shown = asyncio.Event()
+
+            async def listen():
+                async for _ in model.stream(HELLO):
+                    shown.set()
+
+            task = asyncio.create_task(listen())
+            async with asyncio.timeout(10):
+                await shown.wait()
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await server.closed_by_peer.wait()
+            await model.close()
+
+    asyncio.run(go())
+
+
+def test_the_key_stands_in_no_error_no_repr_and_no_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    plays = [fails(401, "authentication_error", f"the key {KEY} is wrong"), fails(500, "api_error", f"oops {KEY}")]
+    seen = [repr(open_anthropic("claude-test", KEY, "http://x", QUICK))]
+    for play in plays:
+        with pytest.raises((Refused, Unavailable)) as caught:
+            ask(play, policy=Policy(0.01, 0.01, 0.02))
+        seen += [str(caught.value), repr(caught.value), str(caught.getrepr(style="long"))]
+    text = "\n".join([*seen, caplog.text])
+    assert "***" in text
+    assert KEY not in text.replace(f'KEY = "{KEY}"', "")
+
+
+@pytest.mark.parametrize(
+    ("key", "url"), [("", ""), ("  ", ""), ("schlüssel", ""), ("a\nb", ""), ("k", "ftp://x"), ("k", "api.example")]
+)
+def test_a_key_or_address_that_cannot_be_right_is_refused_before_anything_is_sent(key, url):
+    with pytest.raises(ConfigError, match=r"anima.toml|Anthropic console"):
+        open_anthropic("m", key, url, QUICK)
+
+
+def test_tool_results_follow_their_calls_and_neighbours_of_one_role_are_joined():
+    request = Request(
+        "",
+        (
+            Message("assistant", "from before the window"),
+            Message("user", "a"),
+            Message("user", " "),
+            Message("assistant", "", (Call("1", "x", {}), Call("2", "y", {"k": 1}))),
+            Message("tool", "r1", call_id="1"),
+            Message("tool", "r2", call_id="2", ok=False),
+            Message("user", "b"),
+        ),
+        tools=(ToolSpec("x", "does x", {"type": "object"}),),
+    )
+    body = render(request, "m")
+    assert "system" not in body
+    assert body["tools"] == [{"name": "x", "description": "does x", "input_schema": {"type": "object"}}]
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "(an empty message)"}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "tool_use", "id": "1", "name": "x", "input": {}},
+                {"type": "tool_use", "id": "2", "name": "y", "input": {"k": 1}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "1", "content": "r1", "is_error": False},
+                {"type": "tool_result", "tool_use_id": "2", "content": "r2", "is_error": True},
+                {"type": "text", "text": "b"},
+            ],
+        },
+    ]
+
+
+@given(
+    st.lists(
+        st.builds(
+            Message,
+            st.sampled_from(["user", "assistant", "tool"]),
+            st.text(max_size=5),
+            st.lists(st.builds(Call, st.text(max_size=3), st.text(max_size=3), st.just({})), max_size=2).map(tuple),
+        ),
+        max_size=12,
+    ),
+)
+def test_any_history_renders_to_alternating_roles_without_empty_blocks(messages):
+    rendered = render(Request("", tuple(messages)), "m")["messages"]
+    assert [each["role"] for each in rendered] == ["user", "assistant"] * (len(rendered) // 2) + ["user"] * (len(rendered) % 2)
+    blocks = [block for each in rendered for block in each["content"]]
+    assert all(each["content"] for each in rendered)
+    assert all(block["text"].strip() for block in blocks if block["type"] == "text")
+
+
+@given(
+    st.integers(0, 999),
+    st.from_type(dict[str, object])
+    | st.text()
+    | st.none()
+    | st.builds(
+        lambda e: {"error": e},
+        st.dictionaries(st.sampled_from(["type", "message", "details"]), st.text() | st.none() | st.integers()),
+    ),
+)
+def test_any_error_body_is_judged_to_one_sentence(status, body):
+    verdict = judge(read_failure(status, body, None), "m", "http://x")
+    assert isinstance(verdict, Transient | Refused)
+    assert "\n" not in str(verdict)
+    assert len(str(verdict)) < 700
+
+
+def test_an_error_inside_a_stream_is_judged_by_its_kind():
+    body = {"type": "error", "error": {"type": "authentication_error", "message": "no"}}
+    assert read_failure(200, body, 3.0) == Failure(401, "authentication_error", "", "no", 3.0)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1e6), st.none() | st.floats(0, 1e6), st.floats(0, 0.999))
+def test_a_wait_is_jittered_bounded_and_never_reaches_past_the_deadline(failures, elapsed, after, chance):
+    policy = Policy(0.5, 20, 120)
+    wait = wait_s(policy, failures, elapsed, after, chance)
+    if wait is not None:
+        assert wait >= 0
+        assert elapsed + wait <= 120
+        assert wait >= after if after is not None else wait <= min(20, 0.5 * 2 ** min(failures - 1, 10))
+
+
+@given(st.text())
+def test_any_retry_after_is_read_or_ignored(header):
+    seconds = read_retry_after(header, 0.0)
+    assert seconds is None or 0 <= seconds <= 86_400
+
+
+def test_retry_after_may_be_a_date():
+    now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    later = format_datetime(now.replace(second=30), usegmt=True)
+    assert read_retry_after(later, now.timestamp()) == 30.0
+    assert read_retry_after("nan", 0) is None
+    assert read_retry_after(None, 0) is None
