@@ -6,6 +6,7 @@ Each request is served by the next of `plays` (the last one repeats): a function
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import Self
 
 Play = Callable[["Line"], Awaitable[None]]
 
@@ -64,7 +65,7 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    async def __aenter__(self) -> "Server":
+    async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task] = set()
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         return self

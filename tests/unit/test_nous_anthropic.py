@@ -43,7 +43,7 @@ def ask(*plays, request: Request = HELLO, policy: Policy = QUICK) -> tuple[list,
 
 
 def test_an_answer_streams_and_its_usage_counts_the_cache():
-    deltas, reply, server = ask(says("Hel", "lo"))
+    deltas, _, server = ask(says("Hel", "lo"))
     assert deltas == [Text("Hel"), Text("lo"), Done("end_turn", 22, 9)]
     assert server.requests == [
         {
@@ -74,8 +74,8 @@ def test_a_character_split_between_two_deltas_is_joined():
         await line.begin()
         await opening(line)
         for half in (r"a\ud83d", r"\ude00b", r"\ud83d"):
-            data = f'event: content_block_delta\ndata: {{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{half}"}}}}\n\n'
-            await line.chunk(data.encode())
+            data = f'{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{half}"}}}}'
+            await line.chunk(f"event: content_block_delta\ndata: {data}\n\n".encode())
         await line.event("content_block_stop", index=0)
         await closing(line, "end_turn")
 
@@ -180,7 +180,7 @@ def test_a_web_page_in_place_of_the_api_is_named_as_such():
         await line.chunk(b"<html>Log in to the hotel's network</html>")
         await line.end()
 
-    with pytest.raises(Refused, match="text/html.*anthropic_base_url"):
+    with pytest.raises(Refused, match=r"text/html.*anthropic_base_url"):
         ask(page)
 
     async def not_found(line: Line) -> None:
@@ -201,7 +201,7 @@ def test_nobody_listening_is_unavailable_after_the_deadline():
         finally:
             await model.close()
 
-    with pytest.raises(Unavailable, match="connection to http://127.0.0.1"):
+    with pytest.raises(Unavailable, match=r"connection to http://127\.0\.0\.1"):
         asyncio.run(go())
 
 

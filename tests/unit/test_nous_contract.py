@@ -12,7 +12,7 @@ from anima.nous.choose import Access, open_model
 from anima.nous.model import Call, Done, Message, Model, Reply, Request, Text, ToolSpec
 from anima.nous.retry import Policy
 
-UNICODE = "Grüße, 日本語 👩‍👩‍👧 — ∑ е́"
+UNICODE = "Grüße, 日本語 👩‍👩‍👧 — ∑ é"
 TOOLS = (ToolSpec("exec", "runs a command", {"type": "object", "properties": {"command": {"type": "string"}}}),)
 
 

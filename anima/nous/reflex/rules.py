@@ -247,7 +247,7 @@ SENTENCES_MAX = 4
 
 def spoken(words: str) -> str:
     """What was said, less politeness around it and marks at its end."""
-    words = _POLITE_AFTER.sub("", words.strip().rstrip(" \t\n.!?"))
+    words = _POLITE_AFTER.sub("", words.strip().rstrip(" \t\n.!?:"))
     return _POLITE_BEFORE.sub("", words, count=1) if _POLITE_BEFORE.match(words) else words
 
 

@@ -80,5 +80,11 @@ def _counted(attached: Attached, lang: Lang) -> str:
     ends = sum(len(sentences(each)) for each in re.split(r"\n\s*\n", text))
     name = f"`{attached.label}`: " if attached.label else ""
     if lang == "de":
-        return f"{name}{words:,} Wörter, {ends:,} Sätze, {lines:,} Zeilen, {len(text):,} Zeichen."
-    return f"{name}{words:,} words, {ends:,} sentences, {lines:,} lines, {len(text):,} characters."
+        counts = (_many(words, "Wort", "Wörter"), _many(ends, "Satz", "Sätze"), _many(lines, "Zeile", "Zeilen"))
+        return f"{name}{', '.join(counts)}, {len(text):,} Zeichen."
+    counts = (_many(words, "word", "words"), _many(ends, "sentence", "sentences"), _many(lines, "line", "lines"))
+    return f"{name}{', '.join(counts)}, {_many(len(text), 'character', 'characters')}."
+
+
+def _many(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
