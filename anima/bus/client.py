@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from anima.wire.events import Event, decode_event
 from anima.wire.frames import Query
 from anima.wire.whispers import Whisper, decode_whisper
 
-JOINED_TIMEOUT_S = 2.0  # without a first beat the journal is away; what is stored meanwhile is read when it is back
+JOINED_TIMEOUT_S = 2.0  # without a welcome the journal is away; what is stored meanwhile is read when it is back
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +60,7 @@ class Client:
         self._followers: list[Follower] = []
         self._topics: dict[bytes, int] = {}
         self._events: Port | None = None
-        self._joined = asyncio.Event()
+        self._joining: dict[bytes, asyncio.Future[None]] = {}
         self._boot = ""
         self._servers: list[Port] = []
         self._zap: Port | None = None
@@ -196,11 +197,18 @@ class Client:
 
     async def subscribed(self) -> None:
         """Wait until the journal's beats reach us; see Bus.subscribed."""
-        self._open_events()
+        events = self._open_events()
+        topic = frames.JOIN_TOPIC + os.urandom(8).hex().encode()
+        self._joining[topic] = self._loop.create_future()
+        events.socket.setsockopt(zmq.SUBSCRIBE, topic)
         try:
-            await asyncio.wait_for(self._joined.wait(), JOINED_TIMEOUT_S)
+            await asyncio.wait_for(self._joining[topic], JOINED_TIMEOUT_S)
         except TimeoutError:
-            _log.debug("no beat of the journal within %s s; going on all the same", JOINED_TIMEOUT_S)
+            _log.debug("no welcome of the journal within %s s; going on all the same", JOINED_TIMEOUT_S)
+        finally:
+            del self._joining[topic]
+            if not events.socket.closed:
+                events.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
 
     async def _catch_up(self, follower: Follower) -> AsyncIterator[Event]:
         while follower.behind:
@@ -244,6 +252,10 @@ class Client:
                     self._on_event(*message)
                 elif message[0] == frames.BEAT_TOPIC:
                     self._on_beat(*frames.unpack(message[1]))
+                elif joining := self._joining.get(message[0]):
+                    self._on_beat(*frames.unpack(message[1]))
+                    if not joining.done():
+                        joining.set_result(None)
                 else:
                     whisper = decode_whisper(message[1])
                     for follower in self._followers:
@@ -268,7 +280,6 @@ class Client:
             self._boot = boot
             for link in self._links.values():
                 link.resend()
-        self._joined.set()
         for follower in self._followers:
             follower.beat(head if follower.agent is None else heads.get(frames.event_topic(follower.agent), 0))
 

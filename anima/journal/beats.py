@@ -3,8 +3,6 @@
 from anima.limits import beat_active_s, beat_idle_s, beat_linger_s
 from anima.wire import frames
 
-WELCOMES_PER_S_MAX = 200  # a beat greets each new subscriber; many at once share one
-
 
 class Beats:
     """What changed lately, and the times of the beats. All times are monotonic seconds."""
@@ -22,18 +20,16 @@ class Beats:
         self._changed_at = now
         self.due_at = min(self.due_at, now + beat_active_s)
 
-    def greet(self, now: float) -> None:
-        """Someone subscribed: a beat soon tells it what it missed before its subscription took hold."""
-        self.due_at = min(self.due_at, max(now, self._beaten_at + 1 / WELCOMES_PER_S_MAX))
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing changed lately, as of the last beat."""
-        return self._beaten_at - self._changed_at >= beat_linger_s
+    def welcome(self, topic: bytes, head: int) -> list[bytes]:
+        """The frames that tell one newcomer, who alone listens to `topic`, that it is heard and where the journal is."""
+        return [topic, self._said(head)]
 
     def beat(self, head: int, now: float) -> list[bytes]:
         """The frames of the beat that is due at `now`; the next one is due later."""
         self._recent = {topic: (seq, at) for topic, (seq, at) in self._recent.items() if now - at < beat_linger_s}
         self._beaten_at = now
-        self.due_at = now + (beat_idle_s if self.idle else beat_active_s)
-        return [frames.BEAT_TOPIC, frames.pack([self._boot, head, {topic: seq for topic, (seq, _) in self._recent.items()}])]
+        self.due_at = now + (beat_idle_s if now - self._changed_at >= beat_linger_s else beat_active_s)
+        return [frames.BEAT_TOPIC, self._said(head)]
+
+    def _said(self, head: int) -> bytes:
+        return frames.pack([self._boot, head, {topic: seq for topic, (seq, _) in self._recent.items()}])

@@ -107,9 +107,9 @@ class Server:
         self._wake.set()
 
     def _on_subscriptions(self, batch: list[list[bytes]]) -> None:
-        if any(message[0][:1] == b"\x01" for message in batch):
-            self._beats.greet(self._loop.time())
-            self._wake.set()
+        for message in batch:
+            if message[0][:1] == b"\x01" and message[0][1:].startswith(frames.JOIN_TOPIC):
+                self._events.send(self._beats.welcome(message[0][1:], self._ledger.tip.seq))
 
     def _accept(self, entries: list[Entry], settle: Settle) -> None:
         self._accepted.append((entries, settle))
@@ -267,8 +267,7 @@ class Server:
             self._ledger.note_witness()
         except Unavailable as error:
             _log.debug("the witness could not be noted now: %s", error)
-        if self._beats.idle:
-            self._probe()
+        self._probe()
 
     def _probe(self) -> None:
         """Binding to a path that is in use succeeds and takes all traffic; only the path itself can tell."""
@@ -296,9 +295,7 @@ class Server:
 
 def _bound(path: Path, kind: int) -> zmq.Socket[bytes]:
     socket = guard(open_socket(kind))
-    if kind == zmq.XPUB:
-        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every subscriber is greeted, not only the first of a topic
-    else:
+    if kind == zmq.ROUTER:
         socket.setsockopt(zmq.RCVHWM, RECEIVED_MESSAGES_MAX)
     try:
         socket.bind(f"ipc://{path}")

@@ -18,9 +18,11 @@ On the events socket (XPUB), the topic first:
     event    [topic, pack([previous, seq, ts]), blob]         blob is b"" for a large event: a doorbell, read it
     beat     [b"b/", pack([boot, head, {topic: head}])]       heads of topics that changed lately
     whisper  [b"w/AGENT/", blob]
+    welcome  [b"j/NONCE", as beat]                            once, to whoever subscribes to that topic of its own making
 
 The topic of an event is b"e/AGENT/" (b"e//" for the house); b"e/" subscribes to all. `previous` is the seq of the
-event before it with the same topic (0 if none), so whoever follows a topic sees a gap at once.
+event before it with the same topic (0 if none), so whoever follows a topic sees a gap at once. A welcome says that all
+subscriptions sent before it are in place.
 """
 
 from dataclasses import asdict, dataclass
@@ -34,6 +36,7 @@ from anima.errors import AnimaError, BadMessage, Unavailable
 APPEND, READ, ASK, WHISPER = b"append", b"read", b"ask", b"whisper"
 OK, NO = b"ok", b"no"
 BEAT_TOPIC = b"b/"
+JOIN_TOPIC = b"j/"
 ALL_EVENTS = b"e/"
 NUMBER_BYTES = 8
 

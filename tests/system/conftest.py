@@ -158,7 +158,7 @@ class House:
         """Run animactl to its end."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [sys.executable, "-m", "anima.cli.main", *arguments],
+            [sys.executable, "-c", "from anima.cli.main import main; main()", *arguments],
             env={**self.environ, **environ},
             input=given,
             capture_output=True,

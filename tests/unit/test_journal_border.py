@@ -14,7 +14,7 @@ from anima.journal.beats import Beats
 from anima.journal.claims import claims, may_whisper
 from anima.journal.grumble import Grumble
 from anima.journal.intake import Asked, read_page_query, read_question, sort_message
-from anima.journal.lifecycle import read_record, to_event
+from anima.journal.lifecycle import to_event
 from anima.journal.senders import Senders
 from anima.limits import beat_active_s, beat_idle_s, beat_linger_s
 from anima.wire import frames
@@ -226,14 +226,13 @@ def test_a_beat_names_the_topics_that_changed_lately_and_then_forgets_them():
     assert frames.unpack(beats.beat(5, 1.0 + beat_linger_s)[1]) == ["boot", 5, {}]
 
 
-def test_many_newcomers_share_one_greeting():
+def test_a_newcomer_is_welcomed_alone_and_the_beat_keeps_its_time():
     beats = Beats("boot", 0.0)
-    beats.beat(0, 100.0)
-    for step in range(100):
-        beats.greet(100.0 + step / 100_000)
-    assert 100.0 < beats.due_at <= 100.01
-    beats.beat(0, beats.due_at)
-    assert beats.due_at > 100.9
+    beats.beat(7, 100.0)
+    due_at = beats.due_at
+    topic, said = beats.welcome(b"j/me", 7)
+    assert (topic, frames.unpack(said)) == (b"j/me", ["boot", 7, {}])
+    assert beats.due_at == due_at
 
 
 def test_a_flood_of_nonsense_is_counted_and_said_once(caplog):
@@ -273,11 +272,3 @@ def test_records_of_other_sorts_are_left_out():
 def test_a_malformed_record_is_a_bad_message(wrong):
     with pytest.raises(BadMessage):
         to_event(STARTED | wrong)
-
-
-@given(st.binary(max_size=80))
-def test_any_line_is_a_record_or_a_bad_message(line):
-    try:
-        assert isinstance(read_record(line), dict)
-    except BadMessage:
-        return
