@@ -27,9 +27,10 @@ def create(
     name: Annotated[str, typer.Argument(help="What it shall be called: lower-case letters, digits, - _ .", show_default=False)],
     model: Annotated[str, typer.Option("--model", "-m", help="provider:model; without it the house decides.")] = "",
 ) -> None:
-    """Make a new agent: a folder with its settings and its persona, to be edited as you like.
+    """Make a new agent and, if the house is up, start it.
 
-    If the house is running the agent is started at once, and the command returns when it is up.
+    It is a folder with its settings and its persona, to be edited as you like. In a running house the command returns
+    when the agent is up.
 
     Example: animactl create arya --model anthropic:claude-sonnet-4-5
     """
@@ -57,7 +58,7 @@ def list_agents(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list instead of a table.")] = False,
     names_only: Annotated[bool, typer.Option("--names", help="Names alone, one per line, for scripts.")] = False,
 ) -> None:
-    """List all agents with their model and state, also while the house is down.
+    """List all agents, also while the house is down.
 
     Example: animactl list
     """
@@ -98,7 +99,7 @@ def start(context: typer.Context, names: Names) -> None:
 
 
 def stop(context: typer.Context, names: Names) -> None:
-    """Stop agents; they stay down until started, and messages to them wait.
+    """Stop agents; messages to them wait until they are started.
 
     Example: animactl stop 'test-*'
     """
@@ -106,7 +107,7 @@ def stop(context: typer.Context, names: Names) -> None:
 
 
 def restart(context: typer.Context, names: Names) -> None:
-    """Stop agents and start them anew; running turns are taken up again.
+    """Stop agents and start them anew; turns are taken up again.
 
     Example: animactl restart all
     """
@@ -114,7 +115,7 @@ def restart(context: typer.Context, names: Names) -> None:
 
 
 def reset(context: typer.Context, names: Names) -> None:
-    """Free agents that were parked after too many failures, and start them.
+    """Free agents that were parked after too many failures.
 
     Example: animactl reset arya
     """
@@ -122,7 +123,7 @@ def reset(context: typer.Context, names: Names) -> None:
 
 
 def pause(context: typer.Context, names: Names) -> None:
-    """Freeze agents where they are; nothing is lost, and they take no processor time.
+    """Freeze agents where they are, without ending anything.
 
     Example: animactl pause arya
     """
@@ -142,7 +143,9 @@ def clear(
     name: Name,
     session: Annotated[str, typer.Option("--session", "-s", help="Which conversation.")] = "main",
 ) -> None:
-    """Begin a conversation anew: the agent no longer sees what was said before. The journal keeps it.
+    """Begin a conversation with an agent anew.
+
+    The agent no longer sees what was said before; the journal keeps it.
 
     Example: animactl clear arya --session work
     """
@@ -160,7 +163,7 @@ def clear(
 
 
 def system(context: typer.Context, name: Name) -> None:
-    """Print the system prompt as the agent's model gets it, with everything it is told about where it runs.
+    """Print the system prompt as the agent's model gets it.
 
     Example: animactl system arya
     """
@@ -185,7 +188,7 @@ def system(context: typer.Context, name: Name) -> None:
 def _order(home: Home, do: str, names: list[str]) -> None:
     """Have the supervisor do it, wait until it is done, and say how each agent is then. Raises Refused if one failed."""
     told = root.request(home, do, timeout_s=READY_TIMEOUT_S, names=names, wait=True)
-    touched: list[str] = told.get("names") or []
+    touched: list[str] = list(told["did"])
     after = {process["name"]: process for process in root.processes(home)}
     failed = False
     for name in touched:

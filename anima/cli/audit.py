@@ -21,9 +21,10 @@ def audit(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,
 ) -> None:
-    """Check that every accepted message was answered, is waiting, or ended otherwise: none lost, none doubled.
+    """Check that no accepted message was lost or answered twice.
 
-    Exits 1 if one is lost or doubled.
+    Every one must be answered, waiting, interrupted, or failed with its reason told. Exits 1 if the ledger does not
+    balance.
 
     Example: animactl audit --json
     """

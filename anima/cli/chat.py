@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anima.cli import root
-from anima.cli.terminal import colour, note
+from anima.cli.terminal import note
 from anima.cli.words import check_session, check_size
 from anima.errors import AnimaError, Refused
 from anima.paths import Home
@@ -27,10 +27,10 @@ def chat(
     name: Annotated[str, typer.Argument(help="The agent.", show_default=False)],
     session: Annotated[str, typer.Option("--session", "-s", help="Which conversation.")] = "main",
 ) -> None:
-    """Talk with an agent; the conversation so far is shown first, answers appear as they come.
+    """Talk with an agent at the terminal.
 
-    Ctrl-C interrupts an answer, Ctrl-C again or Ctrl-D leaves. The conversation stays. Without a terminal on standard
-    input each line of it is one message.
+    The conversation so far is shown first, answers appear as they come. Ctrl-C interrupts an answer, Ctrl-C again or
+    Ctrl-D leaves; the conversation stays. Without a terminal on standard input each line of it is one message.
 
     Example: animactl chat arya
     """
@@ -84,13 +84,13 @@ def _exchange(background: "Background", conversation: "Conversation", page: "Pag
                 page.remark(f"there is no {word}; {_HELP}")
             case _:
                 check_size(len(line.encode(errors="replace")))
-                _await_answer(background, conversation, line.encode(errors="replace").decode())
+                _await_answer(background, conversation, page, line.encode(errors="replace").decode())
     except AnimaError as error:
         page.remark(f"({error})")
     return True
 
 
-def _await_answer(background: "Background", conversation: "Conversation", text: str) -> None:
+def _await_answer(background: "Background", conversation: "Conversation", page: "Page", text: str) -> None:
     """Send and wait. The first Ctrl-C asks the agent to stop, the next one leaves the chat."""
     conversation.idle.clear()
     said = background.start(conversation.say(text))
@@ -100,7 +100,7 @@ def _await_answer(background: "Background", conversation: "Conversation", text: 
         if not said.done():
             raise  # nothing was stored yet: there is nothing to interrupt
         background.start(conversation.interrupt())
-        print(colour("^C (asked to stop; again leaves)", "grey"), flush=True)
+        page.remark("(asked to stop; Ctrl-C again leaves)")
         conversation.idle.wait()
 
 

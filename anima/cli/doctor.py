@@ -19,7 +19,9 @@ def doctor(
     context: typer.Context,
     deep: Annotated[bool, typer.Option("--deep", help="Also verify the checksum of every event in the journal.")] = False,
 ) -> None:
-    """Look for what could keep the house from working, also while it is down. Exits 1 if something will.
+    """Look for what could keep the house from working.
+
+    Works also while the house is down. Exits 1 if something must be put right.
 
     Example: animactl doctor --deep
     """

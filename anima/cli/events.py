@@ -36,7 +36,7 @@ def events(  # noqa: PLR0913, PLR0917 - a command line is one parameter per opti
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Show the facts in the journal: messages, answers, turns, lives of processes.
+    """Show the facts in the journal: messages, turns, lives.
 
     Example: animactl events -f --agent arya --json
     """

@@ -45,7 +45,9 @@ def up(
 
 
 def down(context: typer.Context) -> None:
-    """Stop the house in order: agents first, then the journal; waits until everything is gone.
+    """Stop the house in order and wait until everything is gone.
+
+    Agents stop first, the journal last, because an agent's last act is to write.
 
     Example: animactl down
     """
@@ -67,9 +69,9 @@ def down(context: typer.Context) -> None:
 
 
 def reload(context: typer.Context) -> None:
-    """Read the configuration anew; only what changed is started, stopped or restarted.
+    """Read the configuration anew and apply what changed.
 
-    If anything in it is wrong, nothing changes.
+    Only what changed is started, stopped or restarted. If anything in it is wrong, nothing changes.
 
     Example: animactl reload
     """

@@ -79,7 +79,7 @@ class Watch:
 
 def stalled(agent: str, process: dict[str, Any]) -> str:
     """Why an agent in this condition answers nobody, and what frees it; "" if it does answer."""
-    reason = f" ({process['reason']})" if process.get("reason") else ""
+    reason = f" ({process['reason']})" if process.get("reason", "stopped") != "stopped" else ""
     match process["state"]:
         case "failed":
             return f"{agent} is parked{reason}; correct the cause and run `animactl reset {agent}`"

@@ -30,7 +30,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every second until Ctrl-C.")] = False,
 ) -> None:
-    """Show every process with its state, memory (its fair share of shared pages counted) and what it is doing.
+    """Show every process: state, memory, restarts, what it is doing.
+
+    Memory is the proportional share (PSS): a page that n processes share counts 1/n to each. For a process that is
+    down it says why.
 
     Example: animactl status --watch
     """

@@ -74,9 +74,9 @@ def send(
     session: Session = "main",
     files: Files = None,
 ) -> None:
-    """Say something to an agent without waiting for the answer; prints the message's number in the journal.
+    """Say something to an agent without waiting for the answer.
 
-    The message is stored when this returns, whatever happens to the agent.
+    Prints the message's number in the journal. The message is stored when this returns, whatever happens to the agent.
 
     Example: animactl send arya "Water the plants at six."
     """

@@ -36,8 +36,13 @@ class Wrap:
             return ""
         self._word = self._gap = ""
         wide = columns_of(word)
-        if self._column and self._column + columns_of(gap) + wide > self._columns:
-            self._column = wide % self._columns
+        after = self._column + columns_of(gap) + wide
+        if self._column and after > self._columns:
+            self._column = self._folded(wide)
             return "\n" + word
-        self._column = (self._column + columns_of(gap) + wide) % self._columns
+        self._column = self._folded(after)
         return gap + word
+
+    def _folded(self, column: int) -> int:
+        """Where the terminal stands after a word that it had to fold itself."""
+        return column if column <= self._columns else column % self._columns or self._columns
