@@ -4,12 +4,13 @@ The SDK's own retries are off: they cannot know what was shown already. See nous
 """
 
 import json
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from anima.clock import SYSTEM
-from anima.errors import AnimaError, ConfigError, Refused
+from anima.errors import ConfigError, Refused
 from anima.nous.anthropic_wire import Reading, judge, read_failure, render
 from anima.nous.model import Delta, Done, Request
 from anima.nous.retry import Policy, Transient, read_retry_after, stream_with_retries
@@ -33,6 +34,7 @@ class Anthropic:
         self._client = client
         self._url = url
         self._policy = policy
+        self._failures = failures()
 
     @property
     def name(self) -> str:
@@ -62,13 +64,8 @@ class Anthropic:
                 async for event in events:
                     for delta in reading.read(event):
                         yield delta
-        except (AnimaError, Transient):
-            raise
-        except Exception as error:
-            known = self._read_error(error)
-            if known is None:
-                raise
-            raise known from None  # the SDK's errors carry the request, and with it the key, into every traceback
+        except self._failures as error:
+            raise self._read_error(error) from None  # the SDK's errors carry the request, and with it the key
         if not reading.whole:
             raise Transient("Anthropic broke off in the middle of the answer")
 
@@ -80,8 +77,8 @@ class Anthropic:
                 "correct anthropic_base_url in anima.toml, or the proxy in between",
             )
 
-    def _read_error(self, error: Exception) -> Exception | None:
-        """What an exception out of the SDK means, or None for a mistake of ours."""
+    def _read_error(self, error: Exception) -> Transient | Refused:
+        """What an exception out of the SDK means."""
         import anthropic
 
         if isinstance(error, anthropic.APIStatusError):
@@ -92,11 +89,9 @@ class Anthropic:
             return Refused(f"the certificate of {self._url} cannot be verified; correct the address or install its authority")
         if isinstance(error, anthropic.APITimeoutError):
             return Transient(f"{self._url} stayed silent for too long")
-        if isinstance(error, anthropic.APIConnectionError) or type(error).__module__.startswith(("httpx", "httpcore")):
-            return Transient(f"the connection to {self._url} failed ({self._redact(str(cause)) or type(cause).__name__})")
         if isinstance(error, json.JSONDecodeError):
             return Transient("Anthropic sent a chunk that is not JSON")
-        return None
+        return Transient(f"the connection to {self._url} failed ({self._redact(str(cause)) or type(cause).__name__})")
 
     def _redact(self, said: Any) -> Any:
         """`said` without the key, should the other side have repeated it."""
@@ -106,6 +101,18 @@ class Anthropic:
         if isinstance(said, dict):
             return {name: self._redact(value) for name, value in said.items()}
         return said
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What may come out of the SDK when the network or the API fails; anything else is a mistake of ours.
+
+    While a stream is read the SDK lets errors of its HTTP library through unchanged. Which library that is (httpx, later
+    httpx2) is the SDK's affair, so it is found through the client class that the SDK derives from it.
+    """
+    import anthropic
+
+    library = sys.modules[anthropic.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]]
+    return (anthropic.APIError, library.HTTPError, library.StreamError, json.JSONDecodeError)
 
 
 def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy) -> Anthropic:

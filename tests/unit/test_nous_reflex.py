@@ -286,6 +286,8 @@ def test_what_is_typed_and_what_is_attached_are_told_apart():
     assert hear("hello") == hear(" hello ")
     assert hear("do it\nnotes.md:\n```\nx\n```").attached == (Attached("notes.md", "x"),)
     assert hear("do it\nnotes.md:\n```\nx\n```").words == "do it"
+    assert hear("do it\n\n[a: b.md]\n```\nx\n```").attached == (Attached("a: b.md", "x"),)
+    assert hear("[x]").words == "[x]"
     assert hear("```notes.md\nx\n```").attached == (Attached("notes.md", "x"),)
     assert hear("Summarise this:\n```\nx\n```").words == "Summarise this:"
     assert hear("x\n" * 10).words == ""

@@ -106,9 +106,10 @@ def _unfence(lines: list[str]) -> tuple[list[str], list[Attached]]:
 
 
 def _label(outside: list[str]) -> str:
-    """The line just before a fence, if it ends in a colon and does not ask for anything; it is taken out."""
+    """The line just before a fence, if it is a name: `[notes.md]` as the command line writes it, or `notes.md:`. Taken out."""
     line = outside[-1].strip() if outside else ""
-    if not line.endswith(":") or len(line) > 100 or ASKS_FOR_SUMMARY.fullmatch(line.rstrip(": ")):  # noqa: PLR2004 - a line, not a text
+    found = re.fullmatch(r"\[(?P<bracketed>[^\[\]]{1,200})\]|(?P<colon>[^\n]{1,100}):", line)
+    if not found or ASKS_FOR_SUMMARY.fullmatch(line.rstrip(": ")):
         return ""
     outside.pop()
-    return line.rstrip(": ")
+    return (found["bracketed"] or found["colon"]).strip()
