@@ -56,7 +56,7 @@ class Family:
         self._by_pid: dict[int, Child] = {}
         self._bucket = Bucket()
         self._chance = random.Random()  # noqa: S311 - jitter, not secrets
-        self._drained_at = 0.0
+        self._judged_at = 0.0  # when the silent were last looked for
         self._hurried_at: float | None = None
         self._acts: dict[Action, Callable[[Child], None]] = {
             Action.NOTHING: self._nothing,
@@ -156,8 +156,7 @@ class Family:
                 return
 
     def listen_to_all(self) -> None:
-        """Read what everybody has said."""
-        self._drained_at = self._house.clock.monotonic()
+        """Read what everybody has said. The next judgement keeps its time: asking for the status often must not put it off."""
         for child in list(self.children.values()):
             if child.notify_fd >= 0:
                 self.listen_to(child)
@@ -171,7 +170,7 @@ class Family:
         for child in self.children.values():
             moment = child.deadline
             if moment is None and child.watched:
-                moment = self._drained_at + child.spec.beat_s
+                moment = self._judged_at + child.spec.beat_s
             if moment is not None and (soonest is None or moment < soonest):
                 soonest = moment
         return soonest
@@ -180,7 +179,8 @@ class Family:
         """Do what is due by now: read beats and find the silent, act on deadlines after a last look at what was said."""
         now = self._house.clock.monotonic()
         children = list(self.children.values())
-        if any(child.watched and now >= self._drained_at + child.spec.beat_s for child in children):
+        if any(child.watched and now >= self._judged_at + child.spec.beat_s for child in children):
+            self._judged_at = now
             self.listen_to_all()
             for child in children:
                 if child.watched and now - child.beat_at > child.spec.beat_s * child.spec.beats_missed_max:
