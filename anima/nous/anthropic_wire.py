@@ -31,6 +31,9 @@ def render(request: Request, model: str) -> dict[str, Any]:
             messages[-1]["content"].extend(blocks)
         elif blocks:
             messages.append({"role": role, "content": blocks})
+    if request.reminder.strip() and messages and messages[-1]["role"] == "user":
+        # in tags: it comes from the agent's folder, and the person must not seem to have said it
+        messages[-1]["content"].append({"type": "text", "text": f"<reminder>\n{request.reminder.strip()}\n</reminder>"})
     body: dict[str, Any] = {"model": model, "max_tokens": request.tokens_max, "messages": messages}
     if request.system.strip():
         body["system"] = request.system

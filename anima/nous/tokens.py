@@ -26,7 +26,7 @@ def estimate(text: str) -> int:
 
 def estimate_request(request: Request) -> int:
     """Tokens of everything the model is given: system prompt, tools, messages with their calls."""
-    total = estimate(request.system)
+    total = estimate(request.system) + estimate(request.reminder)
     for tool in request.tools:
         total += estimate(f"{tool.name}{tool.summary}{dict(tool.schema)}") + _FRAME_TOKENS
     for message in request.messages:

@@ -357,6 +357,18 @@ def test_tool_results_follow_their_calls_and_neighbours_of_one_role_are_joined()
     ]
 
 
+def test_the_reminder_stands_last_and_apart_from_the_persons_words():
+    body = render(
+        Request("", (Message("user", "a"), Message("assistant", "b"), Message("user", "c")), reminder="Be kind."), "m"
+    )
+    assert body["messages"][-1]["content"] == [
+        {"type": "text", "text": "c"},
+        {"type": "text", "text": "<reminder>\nBe kind.\n</reminder>"},
+    ]
+    assert "Be kind." not in str(body["messages"][:-1])
+    assert render(Request("", (), reminder="Be kind."), "m")["messages"] == []
+
+
 @given(
     st.lists(
         st.builds(

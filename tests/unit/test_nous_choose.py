@@ -119,6 +119,7 @@ def test_a_request_weighs_all_that_is_sent():
     tool = ToolSpec("exec", "runs a command", {"type": "object"})
     message = Message("assistant", "hello", (Call("1", "exec", {"command": "ls"}),))
     bare = estimate_request(Request("", ()))
+    assert estimate_request(Request("", (), reminder="Be kind.")) == estimate("Be kind.")
     assert bare == 0
     assert estimate_request(Request("sys", (message,), (tool,))) > estimate("sys") + estimate("hello") + estimate("exec")
 
