@@ -84,13 +84,13 @@ class Port:
 
     def send(self, frames: Sequence[bytes]) -> bool:
         """Queue one message. False if the peer is gone or its queue is full; nothing was sent then."""
+        self._recheck()  # also when it fails: looking for room may have swallowed the signal that a message is here
         try:
             self.socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
         except zmq.ZMQError as error:
             if error.errno in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 return False
             raise
-        self._recheck()
         return True
 
     def close(self) -> None:
