@@ -11,7 +11,6 @@ class Beats:
         self.due_at = now
         self._boot = boot
         self._changed_at = now
-        self._beaten_at = now - 1.0
         self._recent: dict[bytes, tuple[int, float]] = {}
 
     def changed(self, topic: bytes, seq: int, now: float) -> None:
@@ -27,7 +26,6 @@ class Beats:
     def beat(self, head: int, now: float) -> list[bytes]:
         """The frames of the beat that is due at `now`; the next one is due later."""
         self._recent = {topic: (seq, at) for topic, (seq, at) in self._recent.items() if now - at < beat_linger_s}
-        self._beaten_at = now
         self.due_at = now + (beat_idle_s if now - self._changed_at >= beat_linger_s else beat_active_s)
         return [frames.BEAT_TOPIC, self._said(head)]
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Self
 
 from anima.clock import SYSTEM, Clock
-from anima.errors import ConfigError
+from anima.errors import ConfigError, Unavailable
 from anima.journal.admission import Entry
 from anima.journal.numbering import Commit, NewRow, Tip, plan
 from anima.journal.queries import walks
 from anima.journal.witness import Witness, read_witness, write_witness
 from anima.limits import page_bytes_max, page_events_max
-from anima.store.database import Connection, DiskBroken, checkpoint, judge, open_database
+from anima.store.database import Connection, checkpoint, open_database
 from anima.wire.chain import START, link
 from anima.wire.frames import Query
 
@@ -65,10 +65,12 @@ class Ledger:
             ledger = cls(path, connection, clock)
             ledger._check_tail()
             ledger._hear_witness()
-        except BaseException as error:
+        except sqlite3.Error as error:
+            found = connection.judge(error, str(path))
             connection.abandon()
-            if isinstance(error, sqlite3.Error):
-                raise judge(error, str(path)) from error
+            raise found from error
+        except ConfigError:
+            connection.abandon()
             raise
         return ledger
 
@@ -87,7 +89,7 @@ class Ledger:
                 assert stored, "an id is neither known nor new"
         except sqlite3.Error as error:
             self._roll_back()
-            raise judge(error, str(self.path)) from error
+            raise self._connection.judge(error, str(self.path)) from error
         if commit.rows:
             last = commit.rows[-1]
             self.tip.seq, self.tip.ts, self.tip.chain = last[0], last[2], last[7]
@@ -113,7 +115,7 @@ class Ledger:
             try:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
-                raise DiskBroken(f"{self.path} could not be rolled back ({error})") from error
+                raise self._connection.judge(error, f"{self.path}, rolling back") from error
 
     def _known(self, batches: Sequence[Sequence[Entry]]) -> dict[str, int]:
         ids = list({entry.id for batch in batches for entry in batch})
@@ -151,7 +153,7 @@ class Ledger:
                     rows.append(row)
                     size += len(row[2])
         except sqlite3.Error as error:
-            raise judge(error, str(self.path)) from error
+            raise self._connection.judge(error, str(self.path)) from error
         if query.newest:
             rows.reverse()
         return self.tip.seq, more, rows
@@ -175,7 +177,7 @@ class Ledger:
                     return since, f"event {seq} was changed after it was stored"
                 since, previous = seq, chain
         except sqlite3.Error as error:
-            raise judge(error, str(self.path)) from error
+            raise self._connection.judge(error, str(self.path)) from error
         return since, ""
 
     def size_bytes(self) -> int:
@@ -190,11 +192,15 @@ class Ledger:
             self._witness = witness
 
     def close(self) -> None:
-        """Let go of the file, everything folded into it. Raises DiskBroken if the disk refuses that."""
+        """Let go of the file, everything folded into it; after a DiskBroken the file is left as it is.
+
+        Raises DiskBroken if the disk refuses, Unavailable if it is full; nothing is lost by either.
+        """
         try:
             self.note_witness()
-        finally:
-            self._connection.close()
+        except Unavailable as error:
+            _log.warning("%s", error)
+        self._connection.close()
 
     def _chain_at(self, seq: int) -> bytes | None:
         found = self._connection.execute("SELECT chain FROM events WHERE seq = ?", (seq,)).fetchone()

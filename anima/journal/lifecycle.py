@@ -5,7 +5,6 @@ a record told again after a reconnection or a restart of the journal is stored o
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +13,7 @@ from anima.errors import BadMessage, Unavailable
 from anima.ids import derived_id
 from anima.limits import control_line_bytes_max
 from anima.paths import Home
+from anima.supervisor.control import read_reply, request_line
 from anima.wire.events import KINDS, Event, event
 
 WHO_TIMEOUT_S = 5.0
@@ -47,25 +47,16 @@ async def who(home: Home, pid: int) -> str | None:
         async with asyncio.timeout(WHO_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(home.control)
             try:
-                writer.write(_line({"do": "who", "pid": pid}))
-                answer = read_record(await reader.readline())
+                writer.write(request_line({"do": "who", "pid": pid}))
+                answer = read_reply(await reader.readline())
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError, BadMessage) as error:
         raise Unavailable(f"the supervisor cannot be asked who PID {pid} is ({error!r}); try again") from error
+    if not answer.get("ok"):
+        raise Unavailable(f"the supervisor does not say who PID {pid} is: {answer.get('error')}; try again")
     name = answer.get("name")
     return name if isinstance(name, str) else None
-
-
-def read_record(line: bytes) -> Record:
-    """The JSON object in `line`. Raises BadMessage for anything else."""
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise BadMessage(f"not a line of JSON: {line[:80]!r}") from error
-    if not isinstance(record, dict):
-        raise BadMessage(f"not a JSON object: {line[:80]!r}")
-    return record
 
 
 def to_event(record: Record) -> Event | None:
@@ -91,18 +82,16 @@ async def _watch(home: Home) -> AsyncIterator[list[Record]]:
     """The records of one connection."""
     reader, writer = await asyncio.open_unix_connection(home.control)
     try:
-        writer.write(_line({"do": "watch", "since": 0}))
+        writer.write(request_line({"do": "watch", "since": 0}))
         await writer.drain()
         rest = b""
         while data := await reader.read(control_line_bytes_max):
             *lines, rest = (rest + data).split(b"\n")
             if len(rest) > control_line_bytes_max:
                 raise BadMessage("a line of the control socket is too long")
-            if records := [read_record(line) for line in lines if line]:
+            if records := [read_reply(line) for line in lines if line]:
+                if records[0].get("ok") is False:
+                    raise BadMessage(f"the supervisor refused: {records[0].get('error')}")
                 yield records
     finally:
         writer.close()
-
-
-def _line(request: Record) -> bytes:
-    return json.dumps(request).encode() + b"\n"

@@ -13,6 +13,7 @@ Identify = Callable[[int], Awaitable[str | None]]  #: the process with this PID;
 Judged = Callable[[AnimaError | None], None]  #: told once what came of a claim: None for accepted
 
 NAMES_MAX = 4_096  # a PID asked about again costs one question to the supervisor
+QUESTIONS_MAX = 2  # to the supervisor at a time: it serves few clients, and others need it too
 
 
 class Senders:
@@ -22,6 +23,7 @@ class Senders:
         self._identify = identify
         self._names: dict[int, str] = {}
         self._waiting: dict[int, list[tuple[frozenset[str], Judged]]] = {}
+        self._turn = asyncio.Semaphore(QUESTIONS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def learn(self, pid: int, name: str) -> None:
@@ -61,11 +63,13 @@ class Senders:
             task.cancel()
 
     async def _ask(self, pid: int) -> None:
-        name = failure = None
-        try:
-            name = await self._identify(pid)
-        except AnimaError as error:
-            failure = error
+        failure = None
+        async with self._turn:
+            if (name := self._names.get(pid)) is None:  # else the supervisor told of its own accord meanwhile
+                try:
+                    name = await self._identify(pid)
+                except AnimaError as error:
+                    failure = error
         if name is not None:
             self.learn(pid, name)
         for claims, judged in self._waiting.pop(pid):

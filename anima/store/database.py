@@ -28,7 +28,8 @@ class DiskBroken(AnimaError):
     """The disk said no to reading or writing; whether the last bytes rest on it is unknown.
 
     The process must end: a second fsync on the same file descriptor would say "done" although the bytes are gone. The
-    next incarnation reads what really rests on the disk.
+    next incarnation reads what really rests on the disk. Nor may the file be closed: SQLite would fold the log into it,
+    believe that second fsync and remove the log. So the connection is left open, for the end of the process to take.
     """
 
     exit = Exit.TRY_LATER
@@ -40,24 +41,38 @@ class Connection(sqlite3.Connection):
     lock_fd: int = -1
 
     def close(self) -> None:
-        """Checkpoint and close. Raises DiskBroken if the disk refuses; the file is intact then, its WAL stays beside it."""
+        """Checkpoint and close; nothing if it was left or closed before.
+
+        Raises DiskBroken if the disk refuses, and then stays open; Unavailable if it is full, the WAL stays beside the file.
+        """
         if self.lock_fd < 0:
             return
         try:
             if self.in_transaction:
                 self.execute("ROLLBACK")
-            self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
-            raise judge(error, "its last checkpoint") from error
+            raise self.judge(error, "its last checkpoint") from error
         finally:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close without a word, after an error."""
-        super().close()
+        """Close without a word, after an error; nothing if the disk broke."""
         if self.lock_fd >= 0:
+            super().close()
             os.close(self.lock_fd)
             self.lock_fd = -1
+
+    def judge(self, error: sqlite3.Error, what: str) -> AnimaError:
+        """What `error` means for the one who catches it; after a DiskBroken this connection is never closed."""
+        found = judge(error, what)
+        if isinstance(found, DiskBroken):
+            _left_open.append((self, self.lock_fd))
+            self.lock_fd = -1
+        return found
+
+
+_left_open: list[tuple[Connection, int]] = []  #: kept from being collected, which would close them
 
 
 def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int = CHECKPOINT_PAGES) -> Connection:
@@ -68,19 +83,22 @@ def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int 
     not writable or written by a newer version; DiskBroken if the disk fails.
     """
     lock_fd = take_lock(path.with_name(path.name + ".lock"), path)
-    connection: Connection | None = None
     try:
-        connection = sqlite3.connect(path, isolation_level=None, factory=Connection, check_same_thread=True)
+        connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
+    except sqlite3.Error as error:
+        os.close(lock_fd)
+        raise judge(error, str(path)) from error
+    connection.lock_fd = lock_fd
+    try:
         _configure(connection, checkpoint_pages)
         _migrate(connection, path, migrations)
-    except BaseException as error:
-        if connection is not None:
-            connection.abandon()
-        os.close(lock_fd)
-        if isinstance(error, sqlite3.Error):
-            raise judge(error, str(path)) from error
+    except sqlite3.Error as error:
+        found = connection.judge(error, str(path))
+        connection.abandon()
+        raise found from error
+    except ConfigError:
+        connection.abandon()
         raise
-    connection.lock_fd = lock_fd
     return connection
 
 
@@ -93,7 +111,7 @@ def checkpoint(connection: Connection) -> None:
     try:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     except sqlite3.Error as error:
-        raise judge(error, "a checkpoint") from error
+        raise connection.judge(error, "a checkpoint") from error
 
 
 def judge(error: sqlite3.Error, what: str) -> AnimaError:
