@@ -109,6 +109,8 @@ class Turn:
         while self._spent.steps < self._mind.settings.turn_steps_max:
             called = await self._ask(conversation)
             if not self._reply.calls:
+                if not self._reply.text.strip():
+                    raise Spent(_speechless(called.stop_reason, self._mind.settings.answer_tokens_max))
                 await self._end("answered", "", self._reply.text, called)
                 return
             conversation += await self._act(called)
@@ -226,3 +228,9 @@ class Turn:
     def _whisper(self, what: str, text: str, take: int) -> None:
         message = self._message
         self._mind.bus.whisper(Whisper(self._mind.name, message.session, message.turn, take, what, text))
+
+
+def _speechless(stop_reason: str, tokens_max: int) -> str:
+    if stop_reason == "max_tokens":
+        return f"the model used all {tokens_max} tokens (answer_tokens_max) without a word; raise that limit or ask for less"
+    return f"the model ended its answer without a word (it gave '{stop_reason}' as the reason); ask again, or in other words"

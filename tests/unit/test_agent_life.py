@@ -216,3 +216,13 @@ def test_included_files_become_part_of_the_prompt(home: Home) -> None:
     home.agent("arya").joinpath("facts.md").write_text("water is wet\n")
     home.agent("arya").joinpath("persona.md").write_text("You know: {{include:facts.md}}.")
     assert Folder.read(home, "arya").persona == "You know: water is wet."
+
+
+async def test_an_answer_without_a_word_is_a_failure_with_its_reason_not_silence(home: Home) -> None:
+    script(home, {"text": " "})
+    bus = Loopback()
+    async with living(home, bus):
+        await bus.append(say("hi"))
+        (end,) = await ended(bus, 1)
+    assert end.outcome == "failed"
+    assert "without a word" in end.reason

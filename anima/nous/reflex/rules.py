@@ -183,8 +183,8 @@ RULES: tuple[Rule, ...] = (
         about.persona,
     ),
     Rule(
-        r"how\s+are\s+you(?:\s+(?:doing|today|feeling))*|how's\s+it\s+going|how\s+do\s+you\s+(?:feel|do)|(?:your\s+)?(?:state|status)|are\s+you\s+(?:ok|okay|there|well)",
-        r"wie\s+geht(?:'s|\s+es)(?:\s+(?:dir|heute))*|wie\s+f(?:ü|ue)hlst\s+du\s+dich|bist\s+du\s+da|(?:dein\s+)?zustand",
+        r"how\s+are\s+you(?:\s+(?:doing|today|feeling))*|how's\s+it\s+going|how\s+do\s+you\s+(?:feel|do)|(?:your\s+)?(?:state|status)|are\s+you\s+(?:still\s+)?(?:ok|okay|there|here|well)",
+        r"wie\s+geht(?:'s|\s+es)(?:\s+(?:dir|heute))*|wie\s+f(?:ü|ue)hlst\s+du\s+dich|bist\s+du\s+(?:noch\s+)?da|(?:dein\s+)?zustand",
         about.state,
     ),
     # -- sums and small talk ---------------------------------------------------------------------------------------------
@@ -241,7 +241,10 @@ _GREETING_BEFORE = re.compile(
     r"(?:hello|hi|hey|hallo|moin|servus|guten\s+(?:morgen|tag|abend)|good\s+(?:morning|evening|afternoon))(?:\s+[\w-]+)?\s*[,.!:]+\s*",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?])\s+|\n+|,?\s+(?:and|und)\s+(?=(?:who|what|how|where|when|which|wer|was|wie|wo|welche[rsnm]?)\b)",
+    re.IGNORECASE,
+)
 SENTENCES_MAX = 4
 
 
