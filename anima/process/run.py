@@ -35,10 +35,8 @@ def run(main: Main, boot: Boot) -> Exit:
         settings = load_house(home)
         open_log(home, boot.name, settings.log, settings.secrets)
         start_drain(boot.output_fd, logging.getLogger("output").info)
-        with home.log_file(boot.name).open("ab", buffering=0) as last_words:
-            faulthandler.enable(last_words)  # straight to the file: a dying process does not drain its own pipe
-            asyncio.run(_live(main, Process(boot, home, settings, notify)))
-            faulthandler.disable()
+        faulthandler.enable(_last_words(home, boot.name))
+        asyncio.run(_live(main, Process(boot, home, settings, notify)))
     except AnimaError as error:
         _log.error("%s", error)
         notify.say(f"X_REASON={' '.join(str(error).split())}")
@@ -48,6 +46,17 @@ def run(main: Main, boot: Boot) -> Exit:
         notify.say(f"X_REASON={type(error).__name__}: {' '.join(str(error).split())}")
         return Exit.BUG
     return Exit.OK
+
+
+def _last_words(home: Home, name: str) -> int:
+    """Where a fatal signal writes the stack: straight to the log file, for a dying process does not drain its own pipe.
+
+    Open for the rest of this life; a log that cannot be opened must not keep anyone from living, stderr serves then.
+    """
+    try:
+        return os.open(home.log_file(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return 2
 
 
 async def _live(main: Main, process: Process) -> None:
