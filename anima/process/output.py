@@ -82,9 +82,8 @@ def _drain(fd: int, write: Callable[[str], None]) -> None:
     while True:
         quiet = not poll.poll(1000 if dropped or cutter.swallowed else None)
         if quiet:
-            write(
-                f"dropped {dropped + cutter.swallowed} bytes of output: more than {output_bytes_per_s_max} a second, or a line too long"
-            )
+            lost, limit = dropped + cutter.swallowed, output_bytes_per_s_max
+            write(f"dropped {lost} bytes of output: more than {limit} a second, or a line too long")
             dropped = cutter.swallowed = 0
             continue
         data = os.read(fd, _CHUNK_BYTES)
