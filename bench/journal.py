@@ -322,7 +322,10 @@ def fill(root: Path, count: int) -> Home:
     return home
 
 
-NEWEST = "SELECT seq, ts, blob, chain FROM events INDEXED BY events_by_session WHERE agent = ? AND session = ? ORDER BY seq DESC LIMIT 200"
+NEWEST = """
+    SELECT seq, ts, blob, chain FROM events INDEXED BY events_by_session
+    WHERE agent = ? AND session = ? ORDER BY seq DESC LIMIT 200
+"""
 
 
 def raw_reads(home: Home) -> tuple[float, float]:

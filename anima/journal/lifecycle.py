@@ -9,8 +9,8 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from anima.errors import BadMessage, Unavailable
-from anima.ids import derived_id
+from anima.errors import BadMessage, Refused, Unavailable
+from anima.ids import check_name, derived_id
 from anima.limits import control_line_bytes_max
 from anima.paths import Home
 from anima.supervisor.control import read_reply, request_line
@@ -74,8 +74,16 @@ def to_event(record: Record) -> Event | None:
         identity = derived_id(boot, "record", n)
     except ValueError as error:
         raise BadMessage(f"a lifecycle record whose boot is no UUID: {boot!r}") from error
-    agent = name.removeprefix("agent:") if name.startswith("agent:") else ""
-    return event(kind.read(record), agent=agent, source="supervisor", id=identity)
+    return event(kind.read(record), agent=_agent(name), source="supervisor", id=identity)
+
+
+def _agent(process: str) -> str:
+    """Whose life it is; the house's for infrastructure, and for a folder whose name no agent may bear."""
+    sort, _, name = process.partition(":")
+    try:
+        return check_name(name) if sort == "agent" else ""
+    except Refused:
+        return ""
 
 
 async def _watch(home: Home) -> AsyncIterator[list[Record]]:

@@ -62,6 +62,7 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._malformed = Grumble(_log, "dropped or refused a malformed message")
         self._refused = Grumble(_log, "refused an event in another's name")
+        self._dropped = Grumble(_log, "dropped a question")
         self._undelivered = Grumble(_log, "an answer could not be delivered")
         self._zap = open_zap()
         self._journal = Port(_bound(home.socket("journal"), zmq.ROUTER), self._on_messages, credentials=True)
@@ -134,6 +135,8 @@ class Server:
                 self._take_append(request)
             elif len(self._asked) < READS_WAITING_MAX:
                 self._asked.append(request)
+            else:
+                self._dropped(f"{READS_WAITING_MAX} wait already")
         except BadMessage as error:
             self._malformed(error)
 
@@ -252,6 +255,7 @@ class Server:
                 "lost": self._ledger.lost,
                 "malformed": self._malformed.count,
                 "refused": self._refused.count,
+                "dropped": self._dropped.count,
                 "undelivered": self._undelivered.count,
                 "boot": self._boot,
             }
