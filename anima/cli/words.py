@@ -56,7 +56,7 @@ def check_size(size: int) -> None:
     """Raise Refused if a message of `size` bytes is longer than one may be."""
     if size > text_bytes_max:
         raise Refused(
-            f"the message has {size:,} bytes, at most {text_bytes_max:,} can be sent; send it in parts "
+            f"the message has more than {text_bytes_max:,} bytes, which is the most one can have; send it in parts "
             "or shorten it (nothing was sent)",
         )
 
