@@ -14,9 +14,11 @@ def direct_children() -> set[int]:
     return found
 
 
-def command_of(pid: int) -> str:
-    """What `pid` runs, for a record; "" if it is gone."""
+def command_of(pid: int) -> str | None:
+    """What `pid` runs, for a record; None if it has ended and only waits to be reaped."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+        told = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return ""
+        return None
+    name, _, rest = told.partition("(")[2].rpartition(")")
+    return None if rest.split()[0] in ("Z", "X") else name

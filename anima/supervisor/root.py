@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import islice
 
 import anima
 from anima.clock import SYSTEM
@@ -34,6 +35,8 @@ from anima.supervisor.upward import Upward
 from anima.supervisor.watch import Watch
 
 _RELOAD_GAP_S = 0.2  # a hundred HUPs in a second are a few reloads
+_STRAYS_GAP_S = 0.1  # looking for orphans reads /proc; when thousands die, once for many of them
+_STRAYS_TOLD_MAX = 16  # by name, at a time
 _STRAYS_PATIENCE_S = 5.0  # how long the last orphans may take to die at the end
 
 
@@ -61,7 +64,9 @@ class Root:
         self._reload_at: float | None = None
         self._reloaded_at = 0.0
         self._empty_at: float | None = None  #: when the last child was gone
-        self._stray_check = False
+        self._stray_check_at: float | None = None
+        self._strays_checked_at = 0.0
+        self._killed: set[int] = set()  #: orphans sent KILL and not yet reaped
         self._strangers: set[int] = set()  #: children this process had before it became the root
 
     def run(self) -> Exit:
@@ -136,7 +141,7 @@ class Root:
             for child in next_births(list(self._family.children.values())):
                 self._family.tell(child, Event.START)
         self._family.bid_farewell()
-        if self._stray_check:
+        if self._stray_check_at is not None and self._stray_check_at <= time.monotonic():
             self._kill_strays()
         self._listener.turn()
         self._speak_upward(now)
@@ -144,7 +149,7 @@ class Root:
     def _next_wake(self) -> float | None:
         """The earliest moment anybody needs the loop; now, if there is more to do at once."""
         now = time.monotonic()
-        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at]
+        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._stray_check_at]
         if self._upward.beat_s:
             moments.append(self._ping_at)
         if self._family.stopping:
@@ -188,20 +193,28 @@ class Root:
             if pid == 0:
                 break
             self._strangers.discard(pid)
+            self._killed.discard(pid)
             self._family.bury(pid, os.waitstatus_to_exitcode(status))
-            self._stray_check = True
+            self._stray_check_at = max(time.monotonic(), self._strays_checked_at + _STRAYS_GAP_S)
 
     def _kill_strays(self) -> None:
         """End those who hang on to us without being of the family: an orphan belongs to nobody."""
-        self._stray_check = False
+        self._stray_check_at = None
+        self._strays_checked_at = time.monotonic()
+        found = {}
         for pid in orphans.direct_children() - self._family.known_pids() - self._strangers:
             command = orphans.command_of(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # our own child, not yet reaped: the PID cannot mean anyone else
-                self._records.add(
-                    "stray", name="", pid=pid, reason=f"'{command}' was left behind by a process of the house; killed"
-                )
-                self._say.warning(f"'{command}' (pid {pid}) was left behind by a process of the house; killed")
+            if command is not None and pid not in self._killed:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # our own child, not yet reaped: the PID cannot mean anyone else
+                    found[pid] = command
+        self._killed |= found.keys()
+        for pid, command in islice(found.items(), _STRAYS_TOLD_MAX):
+            reason = f"'{command}' was left behind by a process of the house; killed"
+            self._records.add("stray", name="", pid=pid, reason=reason)
+            self._say.warning(f"pid {pid}: {reason}")
+        if len(found) > _STRAYS_TOLD_MAX:
+            self._say.warning(f"and {len(found) - _STRAYS_TOLD_MAX} more")
 
     def _over(self) -> bool:
         """Whether nothing is left to wait for."""

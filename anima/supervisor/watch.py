@@ -65,10 +65,11 @@ class Watch:
                 key.data()
 
     def close(self) -> None:
-        """Give signals and descriptors back."""
+        """Give the descriptors back; whoever signals from now on comes too late, because this process is about to exit."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
         os.close(self._wake)
         os.close(self._woken)

@@ -78,6 +78,25 @@ def brief_orphans(_boot: Boot, count: str) -> None:
     os.close(hold_w)
 
 
+def child_in_group(_boot: Boot, _: str) -> None:
+    """Leave a process in our own group that ignores TERM."""
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.execvp("sleep", ["sleep", "888"])
+
+
+def descriptors(boot: Boot, _: str) -> None:
+    """Print what else is open beside what a child is given."""
+    given = {0, 1, 2, boot.notify_fd, boot.output_fd}
+    print("open:", sorted({int(fd.name) for fd in list(Path("/proc/self/fd").iterdir())} - given)[:-1], flush=True)
+
+
+def later(boot: Boot, seconds: str) -> None:
+    """Ask for more time, then use it."""
+    say(boot, f"EXTEND_TIMEOUT_USEC={int(float(seconds) * 2e6)}")
+    time.sleep(float(seconds))
+
+
 def unavailable(_boot: Boot, text: str) -> None:
     raise Unavailable(text)
 
@@ -106,6 +125,9 @@ WORDS = {
     "slow-term": lambda _boot, _text: signal.signal(signal.SIGTERM, lambda *_: time.sleep(0.3)),
     "orphan": orphan,
     "brief-orphans": brief_orphans,
+    "child-in-group": child_in_group,
+    "descriptors": descriptors,
+    "later": later,
     "unavailable": unavailable,
     "misconfigured": misconfigured,
     "die-once": die_once,
