@@ -18,6 +18,7 @@ doorbell_bytes_min = 64 * KIB  # a larger event is published without its body, t
 page_events_max = 1_000  # one reply to `read`
 page_bytes_max = 1 * MIB  # one reply to `read`, cut at whole events; at least one event is always sent
 commit_events_max = 4_096  # one transaction of the journal
+last_words_s = 0.1  # the journal stops last; so long it still takes down how the others ended
 credit_events_max = 1_000  # unacknowledged events of one producer; further appends wait
 queue_messages_max = 1_000  # ZMQ high-water mark, each direction, each peer
 

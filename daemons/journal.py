@@ -18,7 +18,7 @@ from anima.ids import new_id
 from anima.journal.ledger import Ledger
 from anima.journal.lifecycle import follow_records, to_event, who
 from anima.journal.server import Server
-from anima.limits import batch_events_max
+from anima.limits import batch_events_max, last_words_s
 from anima.paths import Home
 from anima.process.process import Process
 from anima.wire.events import JournalOpened, event
@@ -45,13 +45,14 @@ async def main(process: Process) -> None:
 
 
 async def until(stop: asyncio.Task[None], tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for `stop`; a task that fails before ends the wait with its error. Leaves none of them running."""
+    """Wait for `stop`, and a moment more for how the others ended; a task that fails ends the wait with its error."""
     running = {stop, *tasks}
     try:
         while not stop.done():
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        await asyncio.wait(running, timeout=last_words_s)
     finally:
         for task in running:
             task.cancel()

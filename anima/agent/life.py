@@ -112,4 +112,4 @@ class Life:
         for task in late:
             task.cancel()
         if late:
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=turn_grace_s)  # without a journal, not even that can be written down

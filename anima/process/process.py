@@ -1,7 +1,6 @@
 """What a daemon's `main` gets: where it lives, and its words to the root."""
 
 import asyncio
-from dataclasses import dataclass, field
 
 from anima.config.schema import House
 from anima.paths import Home
@@ -9,16 +8,17 @@ from anima.process.notify import Notify
 from anima.supervisor.boot import Boot
 
 
-@dataclass(frozen=True)
 class Process:
-    """This process, as the one it runs in sees it."""
+    """This process, as the one it runs in sees it. `stop` is a fact that stays true, however it was learned."""
 
-    boot: Boot
-    home: Home
-    settings: House
-    notify: Notify
-    stop: asyncio.Event = field(default_factory=asyncio.Event)  #: a fact that stays true, however it was learned
-    _said: list[str] = field(default_factory=lambda: [""])
+    def __init__(self, boot: Boot, home: Home, settings: House, notify: Notify) -> None:
+        self.boot = boot
+        self.home = home
+        self.settings = settings
+        self.notify = notify
+        self.stop = asyncio.Event()
+        self.is_ready = False
+        self._told = ""
 
     @property
     def name(self) -> str:
@@ -27,12 +27,14 @@ class Process:
 
     def ready(self, status: str = "") -> None:
         """Subscribed and caught up; the root may start whoever comes next."""
+        self.is_ready = True
+        self._told = status
         self.notify.say("READY=1", *([f"STATUS={status}"] if status else []))
 
     def status(self, text: str) -> None:
-        """What this process is doing, in a few words, for `animactl status`."""
-        if text != self._said[0]:
-            self._said[0] = text
+        """What this process is doing, in a few words, for `animactl status`; said only when it changes."""
+        if text != self._told:
+            self._told = text
             self.notify.say(f"STATUS={text}")
 
     async def stopping(self) -> None:

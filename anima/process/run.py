@@ -65,7 +65,15 @@ async def _live(main: Main, process: Process) -> None:
         loop.add_signal_handler(number, process.stop.set)
     loop.add_reader(process.notify.fd, _lifeline, process)
     _beat(loop, process)
-    await main(process)
+    life = asyncio.ensure_future(main(process))
+    stop = asyncio.ensure_future(process.stopping())
+    await asyncio.wait([life, stop], return_when=asyncio.FIRST_COMPLETED)
+    if not life.done() and not process.is_ready:
+        life.cancel()  # it waits for something on its way up, and will not look at `stop` before that came
+        await asyncio.wait([life])
+    else:
+        await life
+    stop.cancel()
     process.notify.say("STOPPING=1")
     loop.remove_reader(process.notify.fd)
 

@@ -182,10 +182,13 @@ def test_a_database_of_a_newer_program_is_refused_in_one_sentence(house: House) 
         migrations = next(name for name in tables if "migration" in name)
         database.execute(f"INSERT INTO {migrations} VALUES ('9999_from_the_future', 0)")
     database.close()
-    house.start()
-    journal = house.processes()["journal"]
-    assert journal["state"] == "failed"
+    house.start(wait=False)
+    eventually(house.home.control.exists, "the house does not wake")
+    journal = eventually(
+        lambda: (found := house.processes()["journal"])["state"] == "failed" and found, "the journal is not parked"
+    )
     assert "newer" in journal["reason"]
+    assert house.stop(timeout_s=8) == 0, "an agent that waits for the journal still hears that it is to stop"
 
 
 def test_a_home_is_found_by_environment_and_by_option(tmp_path: Path) -> None:

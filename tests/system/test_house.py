@@ -2,12 +2,14 @@
 
 import json
 import signal
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from anima.wire.events import decode_event
 from tests.system.conftest import House, eventually
 
 pytestmark = pytest.mark.system
@@ -138,7 +140,12 @@ def test_everyone_is_stopped_in_reverse_order_and_the_journal_has_seen_it_all(ho
     )
     assert {each["data"]["name"] for each in ended} == {"agent:arya", "agent:bran"}
     assert all(each["data"]["exit"] == 0 for each in ended)
+    house.do("start", "all", wait=True)
     assert house.stop() == 0
+    with sqlite3.connect(house.home.journal) as journal:
+        rows = journal.execute("SELECT blob FROM events WHERE kind = 'process_ended' ORDER BY seq").fetchall()
+    journal.close()
+    assert [decode_event(row[0]).data["cause"] for row in rows] == ["stop"] * 4, "the journal stopped last, and saw it all"
 
 
 def test_an_agent_with_a_wrong_folder_is_down_with_its_reason_and_the_others_live(house: House) -> None:

@@ -1,5 +1,6 @@
 """The skeleton of a child, in a real process without a root: what it prints, how it ends, what it says."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -142,3 +143,14 @@ def test_a_loop_that_does_not_turn_leaves_its_stack_when_aborted(tmp_path: Path)
     os.kill(child.pid, signal.SIGABRT)
     assert child.exit() == -signal.SIGABRT
     assert "in spin" in child.log()
+
+
+async def waits_for_ever_on_its_way_up(_: Process) -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_child_that_is_told_to_stop_on_its_way_up_stops(tmp_path: Path) -> None:
+    child = Child(tmp_path, waits_for_ever_on_its_way_up)
+    child.words("WATCHDOG=1")
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.exit() == Exit.OK
