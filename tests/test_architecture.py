@@ -43,6 +43,8 @@ BROAD_EXCEPTS = {
     "anima/wire/whispers.py",
     "anima/log/log.py",
     "anima/supervisor/spawn.py",
+    "anima/supervisor/prologue.py",
+    "anima/supervisor/root.py",
 }
 
 

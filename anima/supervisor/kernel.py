@@ -39,8 +39,8 @@ def set_comm(name: str) -> bool:
 
 
 def tasks() -> int:
-    """How many threads this process has, Python's or not; 0 if the system does not say."""
+    """How many threads this process has: all of them where the system tells, else those that Python knows."""
     try:
         return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - hot: before every fork
     except FileNotFoundError:
-        return 0
+        return len(sys._current_frames())  # noqa: SLF001 - documented, and no import of threading in the root

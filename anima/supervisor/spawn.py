@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ class Spawner:
         """Whether a fork is safe now: nobody else runs in this process, and the platform bears it."""
         if spawn == "exec" or (spawn == "auto" and sys.platform != "linux"):
             return False
-        return (kernel.tasks() or threading.active_count()) == 1 and threading.current_thread() is threading.main_thread()
+        return kernel.tasks() == 1
 
     def spawn(self, spec: ChildSpec, incarnation: int, fork: bool) -> Spawned:
         """Start `spec`. Raises OSError if the kernel gives no process or no descriptors even from the reserve."""
