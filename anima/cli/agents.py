@@ -7,7 +7,7 @@ import typer
 
 from anima.cli import root
 from anima.cli.table import Column, render
-from anima.cli.terminal import clean, colour, note, one_line, width
+from anima.cli.terminal import NO_TERMINAL_COLUMNS, clean, colour, note, one_line, width
 from anima.cli.words import check_session
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
@@ -86,12 +86,12 @@ def list_agents(
     elif not found:
         note("there is no agent yet; `animactl create NAME` makes one")
     else:
-        rows = [[each["name"], each["state"], each["model"] or "(house)", one_line(_about(each), 500)] for each in found]
+        rows = [[each["name"], each["state"], each["model"] or "(house)", _about(each)] for each in found]
         print("\n".join(render(_LIST, rows, width())))
 
 
 def start(context: typer.Context, names: Names) -> None:
-    """Start agents that were stopped or parked.
+    """Start agents that were stopped.
 
     Example: animactl start arya
     """
@@ -188,18 +188,19 @@ def system(context: typer.Context, name: Name) -> None:
 def _order(home: Home, do: str, names: list[str]) -> None:
     """Have the supervisor do it, wait until it is done, and say how each agent is then. Raises Refused if one failed."""
     told = root.request(home, do, timeout_s=READY_TIMEOUT_S, names=names, wait=True)
-    touched: list[str] = list(told["did"])
     after = {process["name"]: process for process in root.processes(home)}
     failed = False
-    for name in touched:
+    for name in told["did"]:
         process: dict[str, Any] = after.get(name, {"state": "gone", "reason": ""})
         wrong = process["state"] == "failed"
         failed |= wrong
         reason = f": {process['reason']}" if process["reason"] and process["state"] not in {"up", "starting"} else ""
         print(f"{name.removeprefix('agent:')} is {colour(process['state'], 'red' if wrong else 'green')}{reason}")
+    if refused := told.get("refused"):
+        raise Refused("; ".join(refused))
     if failed:
         raise Refused("not every agent came up; the reason is above, more is in `animactl logs NAME`")
 
 
 def _about(agent: dict[str, str]) -> str:
-    return agent["error"] or agent["description"]
+    return one_line(agent["error"] or agent["description"], NO_TERMINAL_COLUMNS)

@@ -1,6 +1,5 @@
 """Waiting for the answer to one message."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,18 +32,17 @@ async def settle(bus: Bus, question: Question, show: Callable[[Shown], None]) ->
     """
     deadline = time.monotonic() + question.timeout_s if question.timeout_s else float("inf")
     head = (await bus.read(Query(newest=True, limit=1))).head
-    async with listening(bus, question.agent, head) as queue:
+    async with listening(bus, question.agent, head) as ear:
         message = await append(bus, UserMessage(question.text), question.agent, question.session)
         view, watch = TurnView(message.id), Watch(question.home, question.agent)
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise Spent(f"no answer within {question.timeout_s:g} s; {_kept(message)}")
-            try:
-                item = await asyncio.wait_for(queue.get(), min(left_s, CHECK_S))
-            except TimeoutError:
+            item = await ear.hear(min(left_s, CHECK_S))
+            if item is None:
                 if reason := await watch.look():
-                    raise Unavailable(f"{reason}; {_kept(message)}") from None
+                    raise Unavailable(f"{reason}; {_kept(message)}")
                 continue
             for shown in view.take(item):
                 show(shown)

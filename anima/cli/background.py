@@ -36,7 +36,7 @@ class Background:
         return self.start(coroutine).result()
 
     async def _finish(self) -> None:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        while others := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+            for task in others:
+                task.cancel()  # again and again: a cancellation that meets a result in wait_for() is lost in Python 3.11
+            await asyncio.wait(others, timeout=0.1)

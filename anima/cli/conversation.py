@@ -19,7 +19,7 @@ _SAID = ("user_message", "agent_message", "system_message", "session_cleared")
 
 
 class Conversation:
-    """Lives in an event loop; `idle` and `begun` are for the thread that waits for the person."""
+    """Lives in an event loop; `idle` is for the thread that waits for the person."""
 
     def __init__(self, home: Home, agent: str, session: str, page: Page) -> None:
         self.idle = threading.Event()  #: no answer is awaited
@@ -36,13 +36,13 @@ class Conversation:
         self._client = Client(self._home)
         try:
             head = await self._history()
-            async with listening(self._client, self._agent, head) as queue:
+            async with listening(self._client, self._agent, head) as ear:
                 ready.set()
                 while True:
-                    try:
-                        self._take(await asyncio.wait_for(queue.get(), CHECK_S))
-                    except TimeoutError:
+                    if (item := await ear.hear(CHECK_S)) is None:
                         await self._look()
+                    else:
+                        self._take(item)
         finally:
             ready.set()
             await self._client.close()
@@ -75,6 +75,7 @@ class Conversation:
             return
         if self._view:
             for shown in self._view.take(item):
+                self._trouble = ""  # that it goes on says enough
                 self._show(shown)
         if isinstance(item, Event) and item.id not in self._mine and item.data.get("turn", "") not in self._mine:
             self._tell(item)
@@ -104,7 +105,7 @@ class Conversation:
                 self._page.close()
                 if outcome != "answered":
                     self._page.remark(f"({reason or outcome})")
-                self._view, self._trouble = None, ""
+                self._view = None
                 self.idle.set()
 
     async def _look(self) -> None:

@@ -1,7 +1,6 @@
 """`events`: what the journal holds, for people and for programs."""
 
 import json
-import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,7 +109,7 @@ def human_line(event: "Event", columns: int) -> str:
     place = f"{event.agent}/{event.session}" if event.session else event.agent or "house"
     head = f"{event.seq:>6} {stamp(event.ts)} "
     tail = f"{place} {event.source}: {_told(event.data)}"
-    room = columns - len(head) - len(event.kind) - 1 if sys.stdout.isatty() else 10_000
+    room = columns - len(head) - len(event.kind) - 1
     return head + colour(event.kind, _COLOURS.get(event.kind, "grey")) + " " + one_line(tail, max(room, 20))
 
 

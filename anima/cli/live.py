@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from anima.bus.bus import Bus
@@ -39,9 +39,27 @@ async def append(bus: Bus, body: Body, agent: str, session: str) -> Event:
     return Event(made.id, made.kind, agent, session, SOURCE, "", made.data, stored[0].seq)
 
 
+class Ear:
+    """What is heard of an agent, one thing after the other."""
+
+    def __init__(self, queue: "asyncio.Queue[Event | Whisper]", filling: "asyncio.Task[None]") -> None:
+        self._queue = queue
+        self._filling = filling
+
+    async def hear(self, timeout_s: float) -> Event | Whisper | None:
+        """The next thing, or None after so much silence. Raises what ended the listening, if something did."""
+        if self._filling.done() and self._queue.empty():
+            self._filling.result()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._queue.get()
+        except TimeoutError:
+            return None
+
+
 @asynccontextmanager
-async def listening(bus: Bus, agent: str, since: int) -> AsyncIterator["asyncio.Queue[Event | Whisper]"]:
-    """A queue of the agent's events after `since` and of its whispers, filled while the block runs."""
+async def listening(bus: Bus, agent: str, since: int) -> AsyncIterator[Ear]:
+    """An ear for the agent's events after `since` and its whispers, open while the block runs."""
     queue: asyncio.Queue[Event | Whisper] = asyncio.Queue(maxsize=1_000)
 
     async def fill() -> None:
@@ -50,11 +68,11 @@ async def listening(bus: Bus, agent: str, since: int) -> AsyncIterator["asyncio.
 
     task = asyncio.create_task(fill())
     try:
-        yield queue
+        yield Ear(queue, task)
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        while not task.done():  # again and again: a cancellation that meets a result in wait_for() is lost in Python 3.11
+            task.cancel()
+            await asyncio.wait([task], timeout=0.1)
 
 
 class Watch:

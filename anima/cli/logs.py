@@ -84,8 +84,8 @@ def _tail(path: Path, number: int, chunk_bytes: int = 1 << 16) -> tuple[list[str
             step = min(chunk_bytes, place)
             place = file.seek(place - step)
             content = file.read(step) + content
-    whole, _, rest = content.rpartition(b"\n")
-    lines = whole.decode(errors="replace").split("\n") if whole else []
+    whole, newline, rest = content.rpartition(b"\n")
+    lines = whole.decode(errors="replace").split("\n") if newline else []
     end = place + len(content) - len(rest)
     return (lines[-number:] if number else []), end
 

@@ -74,8 +74,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end a command
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a plain name, no path object for it
     try:
-        app()
+        app(prog_name=name if name in {"animactl", "anima"} else "animactl")
     except AnimaError as error:
         complain(str(error))
         sys.exit(1)

@@ -9,7 +9,7 @@ import typer
 from anima.cli import root
 from anima.cli.memory import pss_bytes
 from anima.cli.table import Column, duration, render, size
-from anima.cli.terminal import colour, one_line, width
+from anima.cli.terminal import NO_TERMINAL_COLUMNS, colour, one_line, width
 from anima.paths import Home
 
 COLUMNS = (
@@ -99,5 +99,5 @@ def _cells(process: dict[str, Any]) -> list[str]:
         duration(process["uptime_s"]) if alive else "-",
         str(process["restarts"]),
         size(process["pss_bytes"]) if process["pss_bytes"] else "-",
-        one_line(doing or "", 500),
+        one_line(doing or "", NO_TERMINAL_COLUMNS),
     ]

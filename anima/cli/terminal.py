@@ -10,6 +10,8 @@ import sys
 import unicodedata
 from typing import TextIO
 
+NO_TERMINAL_COLUMNS = 100_000
+
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "grey": 90, "bold": 1}
 _control = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -20,8 +22,8 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size((80, 24)).columns
+    """Columns of the terminal; for a pipe or a file nothing is cut."""
+    return shutil.get_terminal_size((80 if is_terminal(sys.stdout) else NO_TERMINAL_COLUMNS, 24)).columns
 
 
 def colour(text: str, name: str, stream: TextIO | None = None) -> str:
