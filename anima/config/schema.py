@@ -117,7 +117,9 @@ class Agent:
     history_tokens_max: int = option(
         16_000, "how much of the conversation the model is shown", "tokens", min=256, max=10_000_000
     )
-    answer_tokens_max: int = option(16_000, "longest answer of one model call, its thinking included", "tokens", min=16, max=1_000_000)
+    answer_tokens_max: int = option(
+        16_000, "longest answer of one model call, its thinking included", "tokens", min=16, max=1_000_000
+    )
     turn_steps_max: int = option(50, "model calls one turn may take", min=1, max=10_000)
     turn_timeout_s: float = option(600.0, "time one turn may take", "s", min=0.1, max=86_400)
     sessions_parallel_max: int = option(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anima.config.create import create_agent
+from anima.config.document import markdown
 from anima.config.lines import key_lines
 from anima.config.load import agent_digest, agent_names, load_agent, load_house
 from anima.config.schema import SECTIONS, Agent, House, options
@@ -253,3 +254,8 @@ def test_an_unreadable_file_is_refused_in_one_sentence(home: Home):
         home.config.chmod(0)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_house(home, {})
+
+
+def test_the_page_about_settings_says_what_the_schema_says():
+    written = (ROOT / "docs" / "configuration.md").read_text()
+    assert written == markdown(), "run `python -m anima.config.document > docs/configuration.md`"

@@ -1,0 +1,57 @@
+"""docs/configuration.md, made from the schema: `python -m anima.config.document > docs/configuration.md`."""
+
+import sys
+from typing import Any
+
+from anima.config.check import allowed
+from anima.config.schema import SECTIONS, Agent, Option, Value, options
+
+_HEAD = """\
+# Settings
+
+Made from `anima/config/schema.py` by `python -m anima.config.document`; a test compares the two.
+
+A house works without any settings: every key has a default. `animactl config show` prints what is in force,
+`animactl config check` says everything that is wrong, and `animactl reload` applies changes to a running house. A wrong
+file changes nothing: it is refused as a whole, with file, line, key and what is allowed.
+
+Any text may contain `${NAME}`, which stands for an environment variable of the supervisor, and `${credential:NAME}`,
+which stands for an entry of `secrets.toml` (`NAME = "value"`, mode 0600, refused if others can read it) or, under systemd,
+for a file of `LoadCredential=`. Values of credentials and API keys are never shown and never logged.
+"""
+
+_HOUSE = """
+## The house: `$ANIMA_HOME/anima.toml`
+"""
+
+_AGENT = """
+## An agent: `$ANIMA_HOME/agents/NAME/agent.toml`
+
+Beside it in the same folder: `persona.md` says who the agent is and may not be empty; `always.md`, if there is one, holds
+reminders that are put last, after the conversation. A change of one of the three restarts the agent at the next reload.
+
+"""
+
+
+def markdown() -> str:
+    """The whole page."""
+    parts = [_HEAD, _HOUSE]
+    for title, section in SECTIONS.items():
+        parts.append(f"\n### `[{title}]`\n\n{(section.__doc__ or '').strip()}\n\n{_table(section)}")
+    parts += [_AGENT, _table(Agent)]
+    return "".join(parts)
+
+
+def _table(section: Any) -> str:
+    rows = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+    rows += [_row(name, default, about) for name, (default, about) in options(section).items()]
+    return "\n".join(rows) + "\n"
+
+
+def _row(name: str, default: Value, about: Option) -> str:
+    shown = f'"{default}"' if isinstance(default, str) else f"{default:g}" if isinstance(default, float) else str(default)
+    return f"| `{name}` | `{shown}` | {allowed(type(default), about)} | {about.doc} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
