@@ -11,13 +11,14 @@ event_bytes_max = 1 * MIB  # one encoded event; larger bodies belong in blobs
 text_bytes_max = 900 * KIB  # one message of a person, so that its event with all other fields stays below the above
 batch_events_max = 256  # one append; all of it is stored in one transaction
 batch_bytes_max = 3 * MIB // 2  # one append
+coalesce_events_max = 64  # appends that a client sends as one message; the journal takes one of each sender a commit
 message_bytes_max = 2 * MIB  # ZMQ_MAXMSGSIZE: libzmq disconnects a peer that sends a larger frame
 doorbell_bytes_min = 64 * KIB  # a larger event is published without its body, to bound a slow consumer's queue
 
 # journal
+inbox_messages_max = 512  # received and not yet taken; beyond it the journal does not read its socket
 page_events_max = 1_000  # one reply to `read`
 page_bytes_max = 1 * MIB  # one reply to `read`, cut at whole events; at least one event is always sent
-commit_events_max = 4_096  # one transaction of the journal
 last_words_s = 0.1  # the journal stops last; so long it still takes down how the others ended
 credit_events_max = 1_000  # unacknowledged events of one producer; further appends wait
 queue_messages_max = 1_000  # ZMQ high-water mark, each direction, each peer

@@ -17,7 +17,14 @@ from anima.bus.follower import Follower
 from anima.bus.link import Link
 from anima.bus.port import Message, Port, guard, open_socket
 from anima.errors import AnimaError, BadMessage, Refused, Unavailable
-from anima.limits import ask_timeout_s, batch_bytes_max, batch_events_max, credit_events_max, reconnect_max_ms
+from anima.limits import (
+    ask_timeout_s,
+    batch_bytes_max,
+    batch_events_max,
+    coalesce_events_max,
+    credit_events_max,
+    reconnect_max_ms,
+)
 from anima.paths import Home
 from anima.wire import frames
 from anima.wire.events import Event, decode_event
@@ -103,7 +110,7 @@ class Client:
                 blobs = self._queue[0].blobs
                 events += len(blobs)
                 size += sum(map(len, blobs))
-                full = events > batch_events_max or size > batch_bytes_max
+                full = group and (events > coalesce_events_max or size > batch_bytes_max)
                 if full or (self._in_flight and self._in_flight + events > credit_events_max):
                     break
                 group.append(self._queue.popleft())

@@ -79,6 +79,7 @@ class Port:
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._due = False
+        self._held = False
         self._loop.add_reader(self._fd, self._drain)
         self._recheck()
 
@@ -92,6 +93,12 @@ class Port:
                 return False
             raise
         return True
+
+    def hold(self, *, held: bool) -> None:
+        """Leave what arrives in libzmq's queues, and so in the end with its senders, until held no more."""
+        if self._held and not held:
+            self._recheck()
+        self._held = held
 
     def close(self) -> None:
         """Let go of the socket; what is queued may still leave for `linger_ms`."""
@@ -111,7 +118,7 @@ class Port:
     def _drain(self) -> None:
         batch: list[Any] = []
         size = 0
-        while not self.socket.closed and int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        while not self._held and not self.socket.closed and int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             message = self._receive()
             batch.append(message)
             size += len(message[-1])

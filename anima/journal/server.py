@@ -28,7 +28,7 @@ from anima.journal.intake import Asked, Whispered, read_page_query, read_questio
 from anima.journal.ledger import Ledger
 from anima.journal.numbering import Place, Told
 from anima.journal.senders import Identify, Senders
-from anima.limits import doorbell_bytes_min
+from anima.limits import doorbell_bytes_min, inbox_messages_max
 from anima.paths import Home
 from anima.store.database import DiskBroken
 from anima.wire import frames
@@ -119,8 +119,16 @@ class Server:
     def _round(self) -> None:
         """Everything that is here: one commit, the acknowledgements, the news, and some questions."""
         messages, self._inbox = self._inbox, []
+        served: set[bytes] = set()
         for message in messages:
-            self._take(message)
+            sender = message[0].bytes
+            if sender in served:
+                self._inbox.append(message)  # its turn comes again after the others': a flood must not make them wait
+            else:
+                self._take(message)
+                if message[1:2] == [frames.APPEND]:
+                    served.add(sender)
+        self._journal.hold(held=len(self._inbox) > inbox_messages_max)
         if self._accepted:
             self._commit()
         for _ in range(min(len(self._asked), READS_PER_ROUND)):
