@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anima.cli import root
+from anima.cli.names import Name, Names, Session
 from anima.cli.table import Column, render
 from anima.cli.terminal import NO_TERMINAL_COLUMNS, clean, colour, note, one_line, width
 from anima.cli.words import check_session
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 READY_TIMEOUT_S = 90.0
 _LIST = (Column("NAME"), Column("STATE"), Column("MODEL", leaves=2), Column("DESCRIPTION", flexible=True, leaves=1))
-
-Name = Annotated[str, typer.Argument(help="The agent.", show_default=False)]
-Names = Annotated[list[str], typer.Argument(help="Agents by name, 'pattern*' or all.", show_default=False)]
 
 
 def create(
@@ -141,7 +139,7 @@ def resume(context: typer.Context, names: Names) -> None:
 def clear(
     context: typer.Context,
     name: Name,
-    session: Annotated[str, typer.Option("--session", "-s", help="Which conversation.")] = "main",
+    session: Session = "main",
 ) -> None:
     """Begin a conversation with an agent anew.
 

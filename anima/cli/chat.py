@@ -4,11 +4,12 @@ import functools
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from anima.cli import root
+from anima.cli.names import Name, Session
 from anima.cli.terminal import note
 from anima.cli.words import check_session, check_size
 from anima.errors import AnimaError, Refused
@@ -24,8 +25,8 @@ _HELP = "/quit leaves (also Ctrl-D) · /clear begins anew · /help · Ctrl-C int
 
 def chat(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The agent.", show_default=False)],
-    session: Annotated[str, typer.Option("--session", "-s", help="Which conversation.")] = "main",
+    name: Name,
+    session: Session = "main",
 ) -> None:
     """Talk with an agent at the terminal.
 

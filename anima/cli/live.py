@@ -101,7 +101,7 @@ def stalled(agent: str, process: dict[str, Any]) -> str:
     match process["state"]:
         case "failed":
             return f"{agent} is parked{reason}; correct the cause and run `animactl reset {agent}`"
-        case "down":
+        case "down" if process.get("reason"):  # without one it is about to be born
             return f"{agent} is stopped{reason}; `animactl start {agent}` starts it"
         case "paused":
             return f"{agent} is paused; `animactl resume {agent}` lets it go on"

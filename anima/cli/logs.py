@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from anima.cli.names import complete
 from anima.cli.terminal import clean, colour
 from anima.errors import Refused
-from anima.log.lines import parse_line
 from anima.paths import Home
 
 POLL_S = 0.2
@@ -20,7 +20,9 @@ _COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red", "DEBUG": "gr
 
 def logs(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="An agent, or journal, supervisor, ...", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="An agent, or journal, supervisor, ...", show_default=False, autocompletion=complete)
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
     number: Annotated[int, typer.Option("-n", help="So many of the last lines.", min=0)] = 50,
 ) -> None:
@@ -59,6 +61,8 @@ def last_lines(path: Path, number: int) -> tuple[list[str], int]:
 
 def painted(line: str) -> str:
     """The line, cleaned, its level coloured."""
+    from anima.log.lines import parse_line
+
     parsed = parse_line(line)
     if parsed is None or parsed.level not in _COLOURS:
         return clean(line)

@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 from anima import errors
-from anima.config.check import unknown
 from anima.errors import AnimaError, Refused, Unavailable
 from anima.paths import Home
 
@@ -48,6 +47,8 @@ def agent_process(home: Home, name: str) -> dict[str, Any]:
     agents = [process["name"].removeprefix("agent:") for process in told if process["name"].startswith("agent:")]
     if not agents:
         raise Refused(f"there is no agent '{name}', and no other; `animactl create {name}` makes it")
+    from anima.config.check import unknown  # only for a complaint: settings take 6 ms to import
+
     raise Refused(f"'{name}' is an {unknown(name, agents, 'agent')}")
 
 

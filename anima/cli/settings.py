@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from anima.cli.terminal import clean, complain
-from anima.config.schema import SECTIONS, options
 from anima.errors import ConfigError, Refused
 from anima.paths import Home
 
@@ -49,6 +48,7 @@ def show(
     Example: animactl config show arya
     """
     from anima.config.load import agent_names, load_agent, load_house
+    from anima.config.schema import SECTIONS
 
     home: Home = context.obj
     house = load_house(home)
@@ -66,6 +66,7 @@ def show(
 
 
 def _show(section: object, secrets: frozenset[str]) -> None:
+    from anima.config.schema import options
     from anima.log.redact import redactor
 
     redact = redactor(secrets)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anima.cli import root
+from anima.cli.names import Name, Session
 from anima.cli.terminal import clean, is_terminal, note
 from anima.cli.words import check_session, gather, standard_input
 from anima.errors import Refused
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from anima.cli.turn import Ended, Shown
     from anima.wire.events import Event
 
-Name = Annotated[str, typer.Argument(help="The agent.", show_default=False)]
 Text = Annotated[
     str, typer.Argument(help="What to say; standard input is added, if something is piped in.", show_default=False)
 ]
-Session = Annotated[str, typer.Option("--session", "-s", help="Which conversation.")]
 Files = Annotated[
     list[Path] | None, typer.Option("--file", "-f", help="Add this file; may be given several times.", show_default=False)
 ]

@@ -91,10 +91,12 @@ def _stream(descriptor: int) -> str:
 
 def _file(path: Path) -> str:
     try:
-        check_size(path.stat().st_size)
-        return _decoded(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            content = file.read(text_bytes_max + 1)  # a device may never end
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}; nothing was sent") from None
+    check_size(len(content))
+    return _decoded(content, str(path))
 
 
 def _decoded(content: bytes, name: str) -> str:

@@ -66,6 +66,11 @@ def test_a_message_that_is_too_long_is_refused_and_not_even_read_to_its_end(tmp_
         gather("ä" * (text_bytes_max // 2 + 1), [], None)
 
 
+def test_a_device_that_never_ends_is_refused_like_a_file_that_is_too_long():
+    with pytest.raises(Refused, match="more than"):
+        gather("look", [Path("/dev/zero")], None)
+
+
 def test_a_file_that_is_not_there_is_refused_in_one_sentence(tmp_path: Path):
     with pytest.raises(Refused, match="No such file"):
         gather("hi", [tmp_path / "missing"], None)
