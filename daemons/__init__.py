@@ -9,13 +9,14 @@ They are stopped in the opposite order. A process exists because it alone owns s
 
 import os
 from dataclasses import replace
+from typing import cast
 
 from anima.config.load import agent_digest, agent_names, digest, house_digest, load_agent, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import choose, modules_needed
 from anima.paths import Home
-from anima.supervisor.spec import ChildSpec, Plan, Policy
+from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
 
 #: Infrastructure, in the order of birth; agents follow, all at once.
 TREE = (ChildSpec(name="journal", kind="journal"),)
@@ -36,7 +37,7 @@ def plan(home: Home, *, strict: bool) -> Plan:
         delay_max_s=told.restart_delay_max_s,
         reset_s=told.restart_reset_s,
         attempts_max=told.restart_attempts_max,
-        spawn=told.spawn,
+        spawn=cast("Spawn", told.spawn),  # the schema allows no other words
     )
     infrastructure = tuple(
         replace(
@@ -66,7 +67,7 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
     return ChildSpec(
         name=f"agent:{name}",
         kind="agent",
-        restart=restart,
+        restart=cast("Restart", restart),
         start_timeout_s=told.agent_start_timeout_s,
         stop_timeout_s=told.agent_stop_timeout_s,
         beat_s=told.beat_s,

@@ -40,3 +40,11 @@ def test_every_kind_of_event_says_what_it_is() -> None:
     for kind, body in KINDS.items():
         assert body.__doc__
         assert not body.__doc__.startswith(f"{body.__name__}("), f"{kind} lacks a docstring"
+
+
+def test_every_test_named_in_the_list_of_faults_exists() -> None:
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "faults.md").read_text())
+    assert len(named) > 50
+    for name in named:
+        assert f"def {name}(" in written, f"docs/faults.md names {name}, which is not there"
