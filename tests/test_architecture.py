@@ -109,7 +109,8 @@ def test_no_import_cycles_hidden_ones_included() -> None:
 
     def reached(path: Path) -> set[str]:
         found = set()
-        for _, module in imports(path):
+        for _, imported in imports(path):
+            module = imported
             while module and module not in ours:
                 module = module.rpartition(".")[0]
             if module not in ("", "anima"):
@@ -120,7 +121,7 @@ def test_no_import_cycles_hidden_ones_included() -> None:
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:
-        assert module not in trail, f"import cycle: {' -> '.join((*trail[trail.index(module):], module))}"
+        assert module not in trail, f"import cycle: {' -> '.join((*trail[trail.index(module) :], module))}"
         if module not in done:
             for other in sorted(edges[module]):
                 visit(other, (*trail, module))
@@ -134,7 +135,9 @@ def test_the_supervisor_library_is_standard_library_only() -> None:
     for path in ROOT.glob("anima/supervisor/*.py"):
         for line, module in imports(path):
             top = module.split(".")[0]
-            assert top == "anima" or top in sys.stdlib_module_names, f"{name(path)}:{line}: {top} is not in the standard library"
+            assert top == "anima" or top in sys.stdlib_module_names, (
+                f"{name(path)}:{line}: {top} is not in the standard library"
+            )
             assert top not in {"asyncio", "threading", "concurrent", "multiprocessing"}, (
                 f"{name(path)}:{line}: the root starts no thread and no event loop"
             )
@@ -169,7 +172,9 @@ def test_no_error_is_swallowed(path: Path) -> None:
         silent = all(isinstance(each, ast.Pass) for each in node.body)
         assert not (broad and silent), f"{name(path)}:{node.lineno}: an error vanishes here; say or count it"
         if broad:
-            assert name(path) in BROAD_EXCEPTS, f"{name(path)}:{node.lineno}: catch what you can name, or list the file in BROAD_EXCEPTS"
+            assert name(path) in BROAD_EXCEPTS, (
+                f"{name(path)}:{node.lineno}: catch what you can name, or list the file in BROAD_EXCEPTS"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -189,9 +194,13 @@ def test_sizes_stay_readable(path: Path) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 70, f"{name(path)}:{node.lineno}: {node.name} has {length} lines; a screen ends at 70"
-            given = [a for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")]
+            given = [
+                a for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")
+            ]
             limit = 12 if name(path).startswith("anima/cli/") else 6  # a command's parameters are its options
-            assert len(given) <= limit, f"{name(path)}:{node.lineno}: {node.name} has {len(given)} parameters; some are one thing"
+            assert len(given) <= limit, (
+                f"{name(path)}:{node.lineno}: {node.name} has {len(given)} parameters; some are one thing"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -200,7 +209,9 @@ def test_no_name_is_a_drawer(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ClassDef):
             words = {word.lower() for word in _words(node.name)}
-            assert not words & BANNED, f"{name(path)}:{node.lineno}: {node.name} is a place, not a thing; say what it knows or does"
+            assert not words & BANNED, (
+                f"{name(path)}:{node.lineno}: {node.name} is a place, not a thing; say what it knows or does"
+            )
 
 
 def _words(camel: str) -> list[str]:

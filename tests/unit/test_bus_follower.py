@@ -35,9 +35,8 @@ def test_every_event_is_delivered_once_and_in_order_whatever_is_lost_as_long_as_
     story: list[tuple[bool, str, bool]],
     page: int,
 ) -> None:
-    follower, stored, got, previous, seq = Follower("arya", 0), [], [], 0, 0
-    for ours, fate, looks in story:
-        seq += 1
+    follower, stored, got, previous = Follower("arya", 0), [], [], 0
+    for seq, (ours, fate, looks) in enumerate(story, start=1):
         if ours:
             stored.append(seq)
             if fate != "lost":
