@@ -35,7 +35,10 @@ async def storm(house: House, seconds: float, chance: random.Random) -> tuple[in
 def test_nothing_is_lost_and_nothing_doubled_in_a_storm(house: House, seconds: float) -> None:
     seed = int(os.environ.get("STORM_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"the storm's seed is {seed}; STORM_SEED={seed} repeats it")
-    house.settings = "[supervisor]\nbeat_s = 1.0\nrestart_burst = 1000\nrestart_attempts_max = 100000\nrestart_delay_s = 0.1\nrestart_delay_max_s = 0.5\n"
+    house.settings = (
+        "[supervisor]\nbeat_s = 1.0\nrestart_burst = 1000\nrestart_attempts_max = 100000\n"
+        "restart_delay_s = 0.1\nrestart_delay_max_s = 0.5\n"
+    )
     for name in AGENTS:
         house.agent(name, {"text": "one two three", "delay_s": 0.01})
     house.start()
