@@ -238,3 +238,9 @@ def test_nothing_forks_but_the_supervisor() -> None:
         if name(path).startswith(("anima/supervisor/", "anima/cli/", "daemons/")):
             continue
         assert "os.fork(" not in path.read_text(), f"{name(path)}: only the root forks"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_nobody_waits_with_wait_for(path: Path) -> None:
+    """In Python 3.11 asyncio.wait_for forgets a cancellation that meets a finished result; asyncio.timeout does not."""
+    assert "wait_for(" not in path.read_text(), f"{name(path)}: use `async with asyncio.timeout(...)`"

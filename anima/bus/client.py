@@ -85,7 +85,8 @@ class Client:
             self._queue.append(append)
             self._flush_soon()
             try:
-                return await asyncio.wait_for(append.stored, timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    return await append.stored
             except TimeoutError:
                 raise Unavailable(f"the journal did not answer within {timeout_s:g} s; see `animactl status`") from None
             except Unavailable:
@@ -164,7 +165,8 @@ class Client:
     async def _request(self, server: str, operation: bytes, content: Any, timeout_s: float | None) -> Any:
         seconds = ask_timeout_s if timeout_s is None else timeout_s
         try:
-            return frames.unpack(await asyncio.wait_for(self._link(server).request(operation, frames.pack(content)), seconds))
+            async with asyncio.timeout(seconds):
+                return frames.unpack(await self._link(server).request(operation, frames.pack(content)))
         except TimeoutError:
             raise Unavailable(f"{server} did not answer within {seconds:g} s; see `animactl status`") from None
 
@@ -209,7 +211,8 @@ class Client:
         self._joining[topic] = self._loop.create_future()
         events.socket.setsockopt(zmq.SUBSCRIBE, topic)
         try:
-            await asyncio.wait_for(self._joining[topic], JOINED_TIMEOUT_S)
+            async with asyncio.timeout(JOINED_TIMEOUT_S):
+                await self._joining[topic]
         except TimeoutError:
             _log.debug("no welcome of the journal within %s s; going on all the same", JOINED_TIMEOUT_S)
         finally:

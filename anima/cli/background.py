@@ -38,5 +38,5 @@ class Background:
     async def _finish(self) -> None:
         while others := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
             for task in others:
-                task.cancel()  # again and again: a cancellation that meets a result in wait_for() is lost in Python 3.11
-            await asyncio.wait(others, timeout=0.1)
+                task.cancel()
+            await asyncio.wait(others)

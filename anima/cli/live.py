@@ -70,9 +70,8 @@ async def listening(bus: Bus, agent: str, since: int) -> AsyncIterator[Ear]:
     try:
         yield Ear(queue, task)
     finally:
-        while not task.done():  # again and again: a cancellation that meets a result in wait_for() is lost in Python 3.11
-            task.cancel()
-            await asyncio.wait([task], timeout=0.1)
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Watch:
