@@ -79,10 +79,21 @@ class LogFile:
 
     def _rotate(self) -> None:
         try:
-            if self._path.stat().st_size >= _bytes_max:
-                self._path.replace(f"{self._path}.1")
+            if self._path.stat().st_size < _bytes_max:
+                return
+            was_stderr = self._is_stderr()
+            self._path.replace(f"{self._path}.1")
+            if was_stderr:
+                self._move_stderr()
         except OSError:
             return  # no file yet, or no right to rename: then it grows, which loses nothing
+
+    def _move_stderr(self) -> None:
+        """A detached root's output is its log; it must not go on into the file that was set aside."""
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
 
     def _is_stderr(self) -> bool:
         try:

@@ -279,6 +279,22 @@ def test_a_log_is_set_aside_when_it_is_full(tmp_path):
     assert (tmp_path / "supervisor.log.1").stat().st_size == 10 * 1024 * 1024
 
 
+def test_output_that_is_the_log_moves_on_with_it(tmp_path):
+    path = tmp_path / "supervisor.log"
+    child = os.fork()
+    if child == 0:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.ftruncate(fd, 10 * 1024 * 1024)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        LogFile(path).info("fresh")
+        os.write(2, b"printed\n")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert path.read_text().splitlines()[-1] == "printed"
+    assert path.read_text().count("fresh") == 1
+
+
 def test_what_is_left_in_a_pipe_is_read_without_waiting_for_its_writers():
     r, w = os.pipe()
     try:
