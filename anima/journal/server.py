@@ -77,9 +77,9 @@ class Server:
             self._wake.clear()
             while self._inbox or self._accepted or self._asked:
                 self._round()
+                self._beat_in_time()  # in a flood this loop has no end, and it is in floods that messages are lost
                 await asyncio.sleep(0)  # what arrived meanwhile is the next group
-            if self._loop.time() >= self._beats.due_at:
-                self._beat()
+            self._beat_in_time()
             self._set_timer()
 
     async def store(self, events: Sequence[Event]) -> None:
@@ -271,7 +271,9 @@ class Server:
 
     # -- the beat ----------------------------------------------------------------------------------------------------------
 
-    def _beat(self) -> None:
+    def _beat_in_time(self) -> None:
+        if self._loop.time() < self._beats.due_at:
+            return
         self._events.send(self._beats.beat(self._ledger.tip.seq, self._loop.time()))
         if not self.degraded:
             self._on_status(self._summary())
