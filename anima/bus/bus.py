@@ -48,12 +48,15 @@ class Bus(Protocol):
         ...
 
     def follow(
-        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False
+        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False, strict: bool = False
     ) -> AsyncIterator[Event | Whisper]:
         """Every event of `agent` (None: of everyone) after seq `since` (None: from now on), in order, once, without end.
 
         Missed ones are fetched from the journal, so nothing is skipped however the connection fares. The subscription
         begins with the first `__anext__`. With `whispers`, deltas come too.
+
+        If a damaged disk took back what was delivered already, it goes on with what came in its place, and seqs go
+        back; with `strict` it raises Unavailable instead, for whoever has drawn conclusions from what is lost.
         """
         ...
 

@@ -21,6 +21,7 @@ from anima.limits import (
     ask_timeout_s,
     batch_bytes_max,
     batch_events_max,
+    beat_linger_s,
     coalesce_events_max,
     credit_events_max,
     reconnect_max_ms,
@@ -69,6 +70,7 @@ class Client:
         self._events: Port | None = None
         self._joining: dict[bytes, asyncio.Future[None]] = {}
         self._boot = ""
+        self._beat_at = self._loop.time()
         self._servers: list[Port] = []
         self._zap: Port | None = None
         self._malformed = 0
@@ -150,12 +152,13 @@ class Client:
 
     async def read(self, query: Query, timeout_s: float | None = None) -> Page:
         """Stored events; see Bus.read."""
-        head, more, rows = await self._request("journal", frames.READ, query.fields(), timeout_s)
+        head, more, rows = await self.read_rows(query, timeout_s)
         return Page([decode_event(row[2], row[0], row[1]) for row in rows], head, more)
 
     async def read_rows(self, query: Query, timeout_s: float | None = None) -> tuple[int, bool, list[Any]]:
         """The rows behind `read`, as [seq, ts, blob, chain], for whoever verifies the chain."""
-        head, more, rows = await self._request("journal", frames.READ, query.fields(), timeout_s)
+        boot, opened, head, more, rows = await self._request("journal", frames.READ, query.fields(), timeout_s)
+        self._meet(boot, opened)
         return head, more, rows
 
     async def ask(self, server: str, verb: str, timeout_s: float | None = None, /, **arguments: Any) -> Any:
@@ -178,7 +181,7 @@ class Client:
     # -- following -----------------------------------------------------------------------------------------------------
 
     async def follow(
-        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False
+        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False, strict: bool = False
     ) -> AsyncIterator[Event | Whisper]:
         """Every event after `since`, in order, once; see Bus.follow."""
         topics = [frames.ALL_EVENTS if agent is None else frames.event_topic(agent)]
@@ -188,14 +191,14 @@ class Client:
         await self.subscribed()
         if since is None:
             since = (await self.read(Query(newest=True, limit=1))).head
-        follower = Follower(agent, since)
+        follower = Follower(agent, since, whispers=whispers)
         self._followers.append(follower)
         try:
             while True:
                 while follower.inbox:
                     yield follower.inbox.popleft()
                 if follower.behind:
-                    async for event in self._catch_up(follower):
+                    async for event in self._catch_up(follower, strict=strict):
                         yield event
                 else:
                     follower.wake.clear()
@@ -220,16 +223,25 @@ class Client:
             if not events.socket.closed:
                 events.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
 
-    async def _catch_up(self, follower: Follower) -> AsyncIterator[Event]:
+    async def _catch_up(self, follower: Follower, *, strict: bool) -> AsyncIterator[Event]:
         while follower.behind:
             follower.wake.clear()
+            lost = follower.ask()
             try:
                 page = await self.read(Query(since=follower.tail, agent=follower.agent))
             except Unavailable:
+                follower.doubt()
                 continue  # the link keeps asking; there is nothing else to do without the journal
             if page.head < follower.tail:
-                _log.error("the journal's head is %d, behind seq %d seen before; going on from there", page.head, follower.tail)
-                follower.rewind(page.head)
+                lost = follower.rewind(page.head)
+            if lost:
+                _log.error("the journal has lost events that were seen here before; it goes on from seq %d", lost)
+                if strict:
+                    raise Unavailable(
+                        f"the journal has lost events that were seen here before, from seq {lost} on; starting anew"
+                    )
+            if follower.overtaken:
+                continue
             for event in page.events:
                 follower.tail = event.seq
                 yield event
@@ -276,7 +288,8 @@ class Client:
                 _log.warning("dropped a malformed message from the events socket (%d so far): %s", self._malformed, error)
 
     def _on_event(self, topic: bytes, place: bytes, blob: bytes) -> None:
-        previous, seq, ts = frames.unpack(place)
+        boot, opened, previous, seq, ts = frames.unpack(place)
+        self._meet(boot, opened)
         agent = topic[2:-1].decode()
         event = decode_event(blob, seq, ts) if blob else None
         for follower in self._followers:
@@ -285,13 +298,23 @@ class Client:
             elif follower.agent == agent:
                 follower.hear(previous, seq, event)
 
-    def _on_beat(self, boot: str, head: int, heads: dict[bytes, int]) -> None:
-        if boot != self._boot:
-            self._boot = boot
-            for link in self._links.values():
-                link.resend()
+    def _on_beat(self, boot: str, opened: int, head: int, heads: dict[bytes, int]) -> None:
+        self._meet(boot, opened)
+        heard_at, self._beat_at = self._beat_at, self._loop.time()
         for follower in self._followers:
+            if self._beat_at - heard_at > beat_linger_s:
+                follower.doubt()  # stopped or cut off for longer than a beat looks back
             follower.beat(head if follower.agent is None else heads.get(frames.event_topic(follower.agent), 0))
+
+    def _meet(self, boot: str, opened: int) -> None:
+        """The journal spoke. If it lives a new life since seq `opened`, nobody knows what the old one did at its end."""
+        if boot == self._boot:
+            return
+        known, self._boot = self._boot, boot
+        for link in self._links.values():
+            link.resend()
+        for follower in self._followers:
+            follower.doubt(opened if known else None)
 
     # -- whispers and serving ------------------------------------------------------------------------------------------
 

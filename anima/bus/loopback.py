@@ -54,7 +54,12 @@ class Loopback:
         return Page(chosen, len(self.events), len(found) > len(chosen))
 
     async def follow(
-        self, *, agent: str | None = None, since: int | None = None, whispers: bool = False
+        self,
+        *,
+        agent: str | None = None,
+        since: int | None = None,
+        whispers: bool = False,
+        strict: bool = False,  # noqa: ARG002 - nothing is ever lost here
     ) -> AsyncIterator[Event | Whisper]:
         """Every event after `since`; see Bus.follow."""
         queue: asyncio.Queue[Event | Whisper] = asyncio.Queue()

@@ -7,9 +7,10 @@ from anima.wire import frames
 class Beats:
     """What changed lately, and the times of the beats. All times are monotonic seconds."""
 
-    def __init__(self, boot: str, now: float) -> None:
+    def __init__(self, boot: str, opened: int, now: float) -> None:
         self.due_at = now
         self._boot = boot
+        self._opened = opened
         self._changed_at = now
         self._recent: dict[bytes, tuple[int, float]] = {}
 
@@ -30,4 +31,4 @@ class Beats:
         return [frames.BEAT_TOPIC, self._said(head)]
 
     def _said(self, head: int) -> bytes:
-        return frames.pack([self._boot, head, {topic: seq for topic, (seq, _) in self._recent.items()}])
+        return frames.pack([self._boot, self._opened, head, {topic: seq for topic, (seq, _) in self._recent.items()}])

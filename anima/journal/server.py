@@ -51,14 +51,14 @@ class Server:
         self.senders = Senders(identify)
         self.degraded = ""  #: why nothing can be stored now; "" if it can
         self._ledger = ledger
-        self._boot = boot
+        self._boot, self._opened = boot, ledger.tip.seq
         self._on_status = on_status
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._inbox: list[list[Any]] = []
         self._accepted: list[tuple[list[Entry], Settle]] = []
         self._asked: deque[Asked] = deque()
-        self._beats = Beats(boot, self._loop.time())
+        self._beats = Beats(boot, self._opened, self._loop.time())
         self._timer: asyncio.TimerHandle | None = None
         self._malformed = Grumble(_log, "dropped or refused a malformed message")
         self._refused = Grumble(_log, "refused an event in another's name")
@@ -228,7 +228,7 @@ class Server:
     def _publish(self, told: Told, now: float) -> None:
         topic = frames.event_topic(told.agent)
         blob = told.blob if len(told.blob) <= doorbell_bytes_min else b""
-        self._events.send([topic, frames.pack([told.previous, told.seq, told.ts]), blob])
+        self._events.send([topic, frames.pack([self._boot, self._opened, told.previous, told.seq, told.ts]), blob])
         self._beats.changed(topic, told.seq, now)
 
     # -- what is asked -----------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class Server:
     def _answer(self, request: Asked) -> None:
         try:
             if request.operation == frames.READ:
-                content: Any = self._ledger.read(read_page_query(request.payload))
+                content: Any = [self._boot, self._opened, *self._ledger.read(read_page_query(request.payload))]
             else:
                 content = self._told(*read_question(request.payload))
         except DiskBroken:

@@ -11,18 +11,20 @@ Back: [b"ok", number, pack(answer)] or [b"no", number, pack([error, sentence])],
 `number` is 8 bytes chosen by the asker and returned unchanged. Answers:
 
     append   [[seq, new], ...]      new is False where the id was known already; then seq is the old one
-    read     [head, more, [[seq, ts, blob, chain], ...]]
+    read     [boot, opened, head, more, [[seq, ts, blob, chain], ...]]
 
 On the events socket (XPUB), the topic first:
 
-    event    [topic, pack([previous, seq, ts]), blob]         blob is b"" for a large event: a doorbell, read it
-    beat     [b"b/", pack([boot, head, {topic: head}])]       heads of topics that changed lately
+    event    [topic, pack([boot, opened, previous, seq, ts]), blob]   blob is b"" for a large event: a doorbell, read it
+    beat     [b"b/", pack([boot, opened, head, {topic: head}])]   heads of topics that changed lately
     whisper  [b"w/AGENT/", blob]
     welcome  [b"j/NONCE", as beat]                            once, to whoever subscribes to that topic of its own making
 
 The topic of an event is b"e/AGENT/" (b"e//" for the house); b"e/" subscribes to all. `previous` is the seq of the
 event before it with the same topic (0 if none), so whoever follows a topic sees a gap at once. A welcome says that all
-subscriptions sent before it are in place.
+subscriptions sent before it are in place. `boot` names one life of the journal, from start to death, and `opened` its newest
+seq when that life began. A life may end before anyone heard what it stored, and a damaged disk may take back what it had
+acknowledged: whoever meets a new life asks for what he missed, and knows that seqs above its `opened` are given anew.
 """
 
 from dataclasses import asdict, dataclass

@@ -20,6 +20,7 @@ def drain(follower: Follower, stored: list[int], page: int) -> list[int]:
             assert isinstance(item, Event)
             got.append(item.seq)
         if follower.behind:
+            follower.ask()
             found = [seq for seq in stored if seq > follower.tail]
             got += found[:page]
             last = found[:page][-1] if found else follower.tail
@@ -67,3 +68,45 @@ def test_a_lost_last_message_is_noticed_by_the_next_beat() -> None:
     follower.beat(7)
     assert follower.behind
     assert follower.wake.is_set()
+
+
+def test_a_doubt_that_comes_while_a_page_is_on_its_way_asks_for_another_page() -> None:
+    follower = Follower("arya", 0)
+    follower.ask()
+    follower.doubt()
+    follower.took(0, 0, more=False)
+    assert follower.behind
+    follower.ask()
+    follower.took(0, 0, more=False)
+    assert not follower.behind
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
+def test_what_a_journal_gave_new_numbers_after_a_loss_is_read_again_and_nothing_else(seen: int, opened: int, new: int) -> None:
+    follower = Follower(None, 0)
+    got = drain(follower, list(range(1, seen + 1)), 7)
+    follower.doubt(opened)
+    follower.hear(opened + new - 1, opened + new, an_event(opened + new))
+    assert not follower.inbox
+    assert follower.ask() == (opened + 1 if opened < seen else 0)
+    got += drain(follower, list(range(1, opened + new + 1)), 7)
+    assert got == [*range(1, seen + 1), *range(min(seen, opened) + 1, opened + new + 1)]
+
+
+def test_two_new_lives_in_quick_succession_are_followed_from_the_earlier_of_their_beginnings() -> None:
+    follower = Follower(None, 0)
+    assert drain(follower, list(range(1, 10)), 7) == list(range(1, 10))
+    follower.doubt(5)
+    follower.doubt(7)
+    assert follower.overtaken
+    assert follower.ask() == 6
+    assert not follower.overtaken
+
+
+def test_a_doorbell_for_what_was_lost_is_not_waited_for() -> None:
+    follower = Follower(None, 5)
+    follower.hear(6, 7, None)
+    follower.doubt(5)
+    assert follower.ask() == 0
+    follower.took(5, 5, more=False)
+    assert not follower.behind

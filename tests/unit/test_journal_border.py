@@ -204,7 +204,7 @@ def test_any_payload_is_a_question_or_a_bad_message(payload):
 
 
 def test_a_follower_hears_of_a_change_within_two_seconds_and_an_idle_journal_hardly_wakes():
-    beats = Beats("boot", 0.0)
+    beats = Beats("boot", 3, 0.0)
     now, wakes = 0.0, []
     while now < 60.0:
         if now >= beats.due_at:
@@ -219,19 +219,19 @@ def test_a_follower_hears_of_a_change_within_two_seconds_and_an_idle_journal_har
 
 
 def test_a_beat_names_the_topics_that_changed_lately_and_then_forgets_them():
-    beats = Beats("boot", 0.0)
+    beats = Beats("boot", 3, 0.0)
     beats.changed(b"e/arya/", 5, 1.0)
     topic, said = beats.beat(5, 2.0)
-    assert (topic, frames.unpack(said)) == (b"b/", ["boot", 5, {b"e/arya/": 5}])
-    assert frames.unpack(beats.beat(5, 1.0 + beat_linger_s)[1]) == ["boot", 5, {}]
+    assert (topic, frames.unpack(said)) == (b"b/", ["boot", 3, 5, {b"e/arya/": 5}])
+    assert frames.unpack(beats.beat(5, 1.0 + beat_linger_s)[1]) == ["boot", 3, 5, {}]
 
 
 def test_a_newcomer_is_welcomed_alone_and_the_beat_keeps_its_time():
-    beats = Beats("boot", 0.0)
+    beats = Beats("boot", 3, 0.0)
     beats.beat(7, 100.0)
     due_at = beats.due_at
     topic, said = beats.welcome(b"j/me", 7)
-    assert (topic, frames.unpack(said)) == (b"j/me", ["boot", 7, {}])
+    assert (topic, frames.unpack(said)) == (b"j/me", ["boot", 3, 7, {}])
     assert beats.due_at == due_at
 
 
