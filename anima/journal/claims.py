@@ -10,7 +10,7 @@ from anima.journal.admission import Entry
 PROCESSES = RESERVED - {"all", "cli"}  #: the house's own processes; `source` may name one, or `agent:NAME`
 
 #: What only the agent's own process can know.
-AGENT_KINDS = frozenset({"agent_message", "tool_call", "turn_started", "turn_ended", "model_called"})
+AGENT_KINDS = frozenset({"agent_message", "tool_call", "turn_started", "turn_paused", "turn_ended", "model_called"})
 
 #: What only the journal writes, from what the supervisor tells it.
 JOURNAL_KINDS = frozenset({"process_started", "process_ready", "process_ended", "process_parked", "journal_opened"})
