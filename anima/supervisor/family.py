@@ -234,13 +234,13 @@ class Family:
             fork = house.spawner.may_fork(self.policy.spawn)
         if not fork and self.policy.spawn != "exec" and sys.platform == "linux":
             self._note(child, "a thread runs in the supervisor, so it is started by exec: slower, and it shares no memory")
+        now = house.clock.monotonic()  # the fork itself is part of what a birth takes
         try:
             born = house.spawner.spawn(spec, child.incarnation + 1, fork)
         except OSError as error:
             child.reason = f"the system gives no process for it: {error.strerror}"
             self.tell(child, Event.UNBORN)
             return
-        now = house.clock.monotonic()
         child.pid, child.pidfd, child.notify_fd, child.output_fd = born.pid, born.pidfd, born.notify_fd, born.output_fd
         child.incarnation += 1
         child.forked_at, child.ready_at, child.killed_at = now, 0.0, 0.0

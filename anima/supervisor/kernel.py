@@ -1,13 +1,18 @@
-"""The three things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
+"""The four things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
 
 import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
+
+from anima.limits import MIB
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_MADV_COLLAPSE = 25  # since Linux 6.1
+_HUGE_PAGE_BYTES = 2 * MIB
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -36,6 +41,29 @@ def die_with_parent() -> bool:
 def set_comm(name: str) -> bool:
     """Set what `top` and /proc/PID/comm show, at most 15 bytes. False where the kernel cannot."""
     return _prctl(_PR_SET_NAME, os.fsencode(name)[:15])
+
+
+def gather_memory() -> int:
+    """Have the memory of this process held in huge pages where that is possible; the bytes that are. 0 where the kernel cannot.
+
+    A fork copies one entry per page, and the end of a child gives each back: 2 MiB pages instead of 4 KiB ones halve
+    both for a process of 80 MB. A page is split again where somebody writes to it, so nothing else changes. Takes
+    about 2.5 ms per huge page.
+    """
+    try:
+        mappings = Path("/proc/self/maps").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    gathered = 0
+    for line in mappings:
+        span, rights, _, _, inode, *name = line.split(maxsplit=5)
+        if rights != "rw-p" or inode != "0" or (name and name[0] != "[heap]"):
+            continue  # shared, a file's, or a stack
+        start, end = (int(address, 16) for address in span.split("-"))
+        start, end = -(-start // _HUGE_PAGE_BYTES) * _HUGE_PAGE_BYTES, end // _HUGE_PAGE_BYTES * _HUGE_PAGE_BYTES
+        if _libc and start < end and _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE) == 0:
+            gathered += end - start
+    return gathered
 
 
 def tasks() -> int:
