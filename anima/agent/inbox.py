@@ -48,8 +48,9 @@ class Inbox:
             case UserMessage(text):
                 self._open[event.id] = Open(event.id, event.seq, event.session, text)
             case TurnStarted(turn, _, attempt) if message := self._open.get(turn):
-                message.attempts = attempt
-            case TurnPaused(turn) if message := self._open.get(turn):
+                message.attempts = max(message.attempts, attempt)
+            case TurnPaused(turn, attempt) if message := self._open.get(turn):
+                message.attempts = max(message.attempts, attempt)  # it may have been put down before its start was stored
                 message.paused += 1
             case TurnEnded(turn):
                 self.end(turn)

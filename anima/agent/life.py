@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anima.agent.folder import Folder
-from anima.agent.inbox import Inbox, Open
+from anima.agent.inbox import Inbox
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
 from anima.bus.bus import Bus
@@ -29,7 +29,7 @@ class Life:
         self._status = status
         self._inbox = Inbox()
         self._cursor = 0
-        self._turns: dict[str, tuple[Open, asyncio.Task[None]]] = {}  # by session
+        self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
 
@@ -38,7 +38,8 @@ class Life:
         name = self._folder.name
         newest = await self._bus.read(Query(agent=name, kinds=("turn_ended",), newest=True, limit=1), timeout_s=float("inf"))
         self._cursor = max(
-            (body.settled_seq for event in newest.events if isinstance(body := event.body, TurnEnded)), default=0
+            (min(body.settled_seq, event.seq) for event in newest.events if isinstance(body := event.body, TurnEnded)),
+            default=0,  # and never beyond the event that says so: after a loss, what it had seen up to there may be gone
         )
         self._inbox = Inbox(self._cursor)
         more = True
@@ -58,18 +59,18 @@ class Life:
         listening = asyncio.create_task(self._listen())
         stopping = asyncio.create_task(stop.wait())
         self._take_up()
-        reasons: list[asyncio.Future[Any]] = [listening, stopping, self._bug]
+        reasons: list[asyncio.Future[Any]] = [self._bug, listening, stopping]
         await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         self._stopped = True
-        if listening.done():
-            listening.result()
-        if self._bug.done():
-            self._bug.result()
         listening.cancel()
-        await self._put_down([task for _, task in self._turns.values()])
+        stopping.cancel()
+        await self._put_down(turn_grace_s if stop.is_set() else 0.0)
+        for reason in (self._bug, listening):
+            if reason.done() and not reason.cancelled():
+                reason.result()
 
     async def _listen(self) -> None:
-        async for event in self._bus.follow(agent=self._folder.name, since=self._cursor):
+        async for event in self._bus.follow(agent=self._folder.name, since=self._cursor, strict=True):
             if isinstance(event, Event):
                 self._apply(event)
                 self._take_up()
@@ -80,36 +81,44 @@ class Life:
         except BadMessage as error:
             _log.warning("event %d is left out: %s", event.seq, error)
             return
-        if interrupted and (running := self._turns.get(interrupted.session)) and running[0] is interrupted:
-            running[1].cancel()
+        if interrupted and (running := self._turns.get(interrupted.session)) and running[0].message is interrupted:
+            running[0].interrupt()
 
     def _take_up(self) -> None:
-        """Start the oldest waiting message of every session that has no turn running."""
+        """Start the oldest waiting message of every session that has no turn running.
+
+        Of those in whose earlier attempts the process died, one at a time: a message that kills must not make another,
+        which only ran beside it, look as if it had killed three times as well.
+        """
         for message in self._inbox.waiting():
             if self._stopped or len(self._turns) == self._folder.settings.sessions_parallel_max:
                 return
-            if message.session not in self._turns:
-                mind = Mind(self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status)
-                task = asyncio.create_task(Turn(mind, message).take())
-                self._turns[message.session] = (message, task)
-                task.add_done_callback(functools.partial(self._turn_done, message.session))
+            if message.session in self._turns or (message.deaths and any(turn.again for turn, _ in self._turns.values())):
+                continue
+            mind = Mind(self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status)
+            turn = Turn(mind, message)
+            task = asyncio.create_task(turn.take())
+            self._turns[message.session] = (turn, task)
+            task.add_done_callback(functools.partial(self._turn_done, message.session))
 
     def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]
-        if task.cancelled():
-            return
-        if (error := task.exception()) and not self._bug.done():
-            self._bug.set_exception(error)
-        elif not error:
+        if not task.cancelled() and (error := task.exception()):
+            if self._bug.done():
+                _log.error("another turn met a bug", exc_info=error)
+            else:
+                self._bug.set_exception(error)
+        else:
             self._take_up()
         if not self._turns:
             self._status("idle")
 
-    async def _put_down(self, running: list[asyncio.Task[None]]) -> None:
-        if not running:
-            return
-        _, late = await asyncio.wait(running, timeout=turn_grace_s)
-        for task in late:
+    async def _put_down(self, grace_s: float) -> None:
+        """Let running turns end by themselves for `grace_s`, then have them written down as paused."""
+        running = {task for _, task in self._turns.values()}
+        if running and grace_s:
+            _, running = await asyncio.wait(running, timeout=grace_s)
+        for task in running:
             task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=turn_grace_s)  # without a journal, not even that can be written down
+        if running:
+            await asyncio.wait(running, timeout=turn_grace_s)  # without a journal, not even that can be written down

@@ -52,9 +52,9 @@ def group(events: Iterable[Event], message: Open) -> dict[str, list[Message]]:
     return turns
 
 
-def steps_taken(events: Iterable[Event], turn: str) -> int:
-    """How many model calls of this turn an earlier incarnation completed."""
-    return sum(1 for event in events if isinstance(body := event.body, ModelCalled) and body.turn == turn)
+def calls_made(events: Iterable[Event], turn: str) -> list[ModelCalled]:
+    """The model calls of this turn that earlier incarnations completed."""
+    return [body for event in events if isinstance(body := event.body, ModelCalled) and body.turn == turn]
 
 
 def cost(message: Message) -> int:

@@ -23,17 +23,29 @@ class Loopback:
     def __init__(self, clock: Clock = SYSTEM) -> None:
         self.events: list[Event] = []
         self.whispers: list[Whisper] = []
+        self.latency_s = 0.0  #: how long an append is on its way; it arrives also if nobody waits for it any more
         self._clock = clock
         self._known: dict[str, int] = {}
         self._servers: dict[str, dict[str, Answer]] = {}
         self._listeners: list[asyncio.Queue[Event | Whisper]] = []
 
     async def append(self, *events: Event, timeout_s: float | None = None) -> list[Stored]:  # noqa: ARG002 - never waits
-        """Store at once; see Bus.append. Raises BadMessage for a body that is not of its kind."""
+        """Store after `latency_s`; see Bus.append. Raises BadMessage for a body that is not of its kind."""
         decoded = [decode_event(event.encode()) for event in events]
         for event in decoded:
             assert event.body is not None
-        return [self._store(event) for event in decoded]
+        if not self.latency_s:
+            return [self._store(event) for event in decoded]
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[list[Stored]] = loop.create_future()
+
+        def arrive() -> None:
+            places = [self._store(event) for event in decoded]
+            if not stored.done():
+                stored.set_result(places)
+
+        loop.call_later(self.latency_s, arrive)
+        return await stored
 
     def _store(self, event: Event) -> Stored:
         if event.id in self._known:

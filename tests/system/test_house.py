@@ -91,6 +91,16 @@ def test_a_message_that_kills_its_agent_three_times_is_failed_and_told_and_the_n
     assert (ledger["failed"], ledger["answered"], ledger["lost"], ledger["doubled"]) == (1, 1, 0, 0)
 
 
+def test_a_message_that_only_ran_beside_a_deadly_one_is_not_given_up_with_it(house: House) -> None:
+    house.agent("arya", {"match": "poison", "text": "argh", "delay_s": 0.1, "exit": 1}, SLOW)
+    house.start()
+    house.send("arya", "take your time", "innocent")
+    eventually(lambda: running_turn(house), "the turn has not begun")
+    house.send("arya", "poison", "guilty")
+    ledger = house.until_answered(2)
+    assert (ledger["answered"], ledger["failed"]) == (1, 1)
+
+
 def test_messages_to_several_sessions_are_each_answered_in_order(house: House) -> None:
     house.agent("arya", {"text": "ok"})
     house.start()

@@ -65,6 +65,15 @@ def test_deaths_are_counted_and_a_turn_put_down_on_purpose_is_not_one() -> None:
     assert (told.inbox().waiting()[0].deaths, told.inbox().waiting()[0].attempts) == (1, 2)
 
 
+def test_a_turn_put_down_before_its_start_was_stored_is_no_death_and_its_number_is_not_used_again() -> None:
+    told = Told()
+    asked = told.tell(UserMessage("hello"))
+    told.tell(TurnPaused(asked.id, 1))
+    assert (told.inbox().waiting()[0].deaths, told.inbox().waiting()[0].attempts) == (0, 1)
+    told.tell(TurnStarted(asked.id, asked.seq, 1))
+    assert (told.inbox().waiting()[0].deaths, told.inbox().waiting()[0].attempts) == (0, 1)
+
+
 def test_an_interruption_hits_the_running_turn_and_no_waiting_one() -> None:
     told = Told()
     told.tell(UserMessage("not begun"))

@@ -1,7 +1,7 @@
 """What a model is shown of a conversation."""
 
 from anima.agent.inbox import Open
-from anima.agent.viewport import cost, steps_taken, viewport
+from anima.agent.viewport import calls_made, cost, viewport
 from anima.ids import new_id
 from anima.wire.events import AgentMessage, Body, Event, ModelCalled, SessionCleared, ToolCall, ToolResponse, UserMessage, event
 
@@ -71,4 +71,4 @@ def test_a_turn_that_was_taken_up_again_shows_what_its_tools_already_did() -> No
     shown = viewport(session.events, asked, LOTS)
     assert [each.role for each in shown] == ["user", "assistant", "tool"]
     assert shown[1].calls[0].id == shown[2].call_id == "c1"
-    assert steps_taken(session.events, asked.turn) == 1
+    assert [each.step for each in calls_made(session.events, asked.turn)] == [1]
