@@ -13,9 +13,10 @@ from anima.limits import batch_bytes_max, batch_events_max, event_bytes_max, nam
 from anima.wire.events import decode_event
 from anima.wire.frames import unpack
 
-ID_CHARS_MAX = 64  # a UUID has 36
+ID_CHARS_MAX = 64  # of a cause: an id of ours, or of whoever knows more
 SOURCE_CHARS_MAX = 192
 
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # ids derive from it: see ids.derived_id
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -50,8 +51,8 @@ def _admit(blob: bytes) -> Entry:
     if len(blob) > event_bytes_max:
         raise BadMessage(f"an event of {len(blob)} bytes is larger than {event_bytes_max}; store the body as a blob")
     event = decode_event(blob)
-    if not 0 < len(event.id) <= ID_CHARS_MAX:
-        raise BadMessage(f"an event's id has 1 to {ID_CHARS_MAX} characters, this one has {len(event.id)}")
+    if not _ID.fullmatch(event.id):
+        raise BadMessage(f"'{event.id[:80]}' is no id of an event; make it a UUID, in small letters and with hyphens")
     if event.agent and (len(event.agent) > name_chars_max or not _AGENT.fullmatch(event.agent)):
         raise BadMessage(f"'{event.agent[:80]}' is no agent's name")
     if len(event.session) > session_chars_max:

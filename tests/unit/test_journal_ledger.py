@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import string
+import uuid
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -53,7 +54,7 @@ def test_events_are_numbered_densely_from_one(ledger):
 
 
 def test_an_event_sent_again_keeps_its_first_number(ledger):
-    first, second = entry(name="a" * 36), entry(name="b" * 36)
+    first, second = entry(name=new_id()), entry(name=new_id())
     ledger.append([[first]])
     commit = ledger.append([[first, second], [second], [first]])
     assert commit.places == [[(1, False), (2, True)], [(2, False)], [(1, False)]]
@@ -247,7 +248,13 @@ def test_batches_with_duplicates_are_numbered_as_a_plain_dictionary_would(tmp_pa
                 known.setdefault(letter, len(known) + 1)
                 expected[-1].append((known[letter], new))
         commit = ledger.append(
-            [[entry(name=letter, agent=letter if letter < "f" else "z") for letter in batch] for batch in group]
+            [
+                [
+                    entry(name=str(uuid.uuid5(uuid.NAMESPACE_OID, letter)), agent=letter if letter < "f" else "z")
+                    for letter in batch
+                ]
+                for batch in group
+            ]
         )
         assert commit.places == expected
         tells += commit.told
@@ -339,7 +346,9 @@ GOOD = event(UserMessage("x"), agent="arya", source="cli")
         {"data": {}},
         {"data": {"text": 5}},
         {"id": ""},
-        {"id": "x" * 65},
+        {"id": "x" * 36},
+        {"id": "0198C0DE-0000-7000-8000-000000000000"},
+        {"id": "{0198c0de-0000-7000-8000-000000000000}"},
         {"agent": "../etc"},
         {"agent": "Arya"},
         {"agent": "a" * 64},
