@@ -74,8 +74,14 @@ class Home:
         return self.run / f"{name}.sock"
 
     def endpoint(self, name: str) -> str:
-        """The ZeroMQ address of `socket(name)`."""
-        return f"ipc://{self.socket(name)}"
+        """The ZeroMQ address of `socket(name)`. Raises ConfigError if the name makes its path too long for the kernel."""
+        path = self.socket(name)
+        if (size := len(os.fsencode(path))) > socket_path_bytes_max:
+            raise ConfigError(
+                f"the path of the socket {path} is too long ({size} bytes, the kernel allows {socket_path_bytes_max}); "
+                "choose a shorter name, or set XDG_RUNTIME_DIR or ANIMA_HOME to a shorter path"
+            )
+        return f"ipc://{path}"
 
     def check_lengths(self) -> None:
         """Raise ConfigError if a socket of this house would have a path the kernel cannot hold."""

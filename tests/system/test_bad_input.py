@@ -87,6 +87,21 @@ def test_a_runtime_path_too_long_for_a_socket_is_said_with_its_length(tmp_path: 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_an_agent_whose_name_makes_its_socket_too_long_says_so_and_the_others_live(house: House) -> None:
+    long = House(house.home.root.parent / ("x" * 50))
+    try:
+        long.agent("arya")
+        long.agent("b" * 63)
+        long.start()
+        processes = long.processes()
+        assert processes["agent:arya"]["state"] == "up"
+        assert processes["agent:" + "b" * 63]["state"] == "failed"
+        assert "107" in processes["agent:" + "b" * 63]["reason"]
+        assert "shorter name" in processes["agent:" + "b" * 63]["reason"]
+    finally:
+        long.destroy()
+
+
 @contextmanager
 def mounted(where: Path, *options: str) -> Iterator[None]:
     where.mkdir(parents=True, exist_ok=True)
