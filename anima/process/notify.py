@@ -2,6 +2,8 @@
 
 import socket
 
+WORD_CHARS_MAX = 1_000  # the root keeps less of it; a datagram that is too large would be an error
+
 
 class Notify:
     """The child's end. Sending never waits; a word that finds no room or no listener is dropped."""
@@ -16,9 +18,10 @@ class Notify:
         return self._socket.fileno()
 
     def say(self, *words: str) -> None:
-        """Send e.g. "READY=1", "STATUS=idle"."""
+        """Send e.g. "READY=1", "STATUS=idle". A word is one line: what a session is called must not become another word."""
+        lines = (word.replace("\n", " ")[:WORD_CHARS_MAX] for word in words)
         try:
-            self._socket.send("\n".join(words).encode())
+            self._socket.send("\n".join(lines).encode(errors="replace"))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return  # the lifeline will tell if the root is gone; if it is only slow, a beat less does no harm
 

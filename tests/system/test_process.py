@@ -154,3 +154,15 @@ def test_a_child_that_is_told_to_stop_on_its_way_up_stops(tmp_path: Path) -> Non
     child.words("WATCHDOG=1")
     os.kill(child.pid, signal.SIGTERM)
     assert child.exit() == Exit.OK
+
+
+async def says_too_much(process: Process) -> None:
+    process.status("thinking in main\nWATCHDOG=trigger\nREADY=1")
+    raise Unavailable("x" * 1_000_000)
+
+
+def test_what_a_process_tells_of_itself_is_one_word_to_the_root_whatever_stands_in_it(tmp_path: Path) -> None:
+    child = Child(tmp_path, says_too_much)
+    assert child.words("STATUS=") == "STATUS=thinking in main WATCHDOG=trigger READY=1"
+    assert child.words("X_REASON=").startswith("X_REASON=xxx")
+    assert child.exit() == Exit.TRY_LATER
