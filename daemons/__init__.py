@@ -11,7 +11,8 @@ import os
 from dataclasses import replace
 from typing import cast
 
-from anima.config.load import agent_digest, agent_names, digest, house_digest, load_agent, load_house
+from anima.agent.folder import Folder
+from anima.config.load import agent_digest, agent_names, digest, house_digest, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import choose, modules_needed
@@ -58,8 +59,10 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
     told = house.supervisor
     settings, model, restart = digest("wrong"), "reflex", "permanent"
     try:
-        agent = load_agent(home, name)
-        settings, restart = agent_digest(home, name, house, agent), agent.restart
+        folder = Folder.read(home, name)  # as the agent will, so that what is wrong with it is said before it is touched
+        agent = folder.settings
+        settings = digest(agent_digest(home, name, house, agent), folder.persona, folder.always)
+        restart = agent.restart
         model = agent.model or house.models.default
     except ConfigError:
         if strict:

@@ -191,6 +191,22 @@ def test_a_wrong_configuration_leaves_the_old_one_at_reload_and_a_right_one_touc
     assert house.ask("arya", "hi again", "--session", "other") == "new"
 
 
+def test_what_a_prompt_includes_is_part_of_the_configuration(house: House) -> None:
+    house.agent("arya", persona="You know: {{include:facts.md}}\n")
+    facts = house.home.agent("arya") / "facts.md"
+    facts.write_text("water is wet\n")
+    house.start()
+    before = house.pid("agent:arya")
+    facts.unlink()
+    refused = house.do("reload")
+    assert not refused["ok"]
+    assert "persona.md:1" in refused["error"]
+    facts.write_text("water is dry\n")
+    assert house.do("reload")["changed"] == ["agent:arya"]
+    house.until_up("agent:arya", other_than=before)
+    assert "water is dry" in house.ctl("system", "arya").stdout
+
+
 def test_a_stopped_consumer_catches_up_when_it_goes_on(house: House) -> None:
     house.agent("arya", {"text": "ok"})
     house.start()
