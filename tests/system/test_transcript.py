@@ -50,7 +50,7 @@ def person() -> Iterator[dict[str, str]]:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(REPO),
         "NO_COLOR": "1",
-        "COLUMNS": "100",
+        "COLUMNS": "160",
     }
     shutil.rmtree(home, ignore_errors=True)
 
