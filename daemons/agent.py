@@ -21,8 +21,7 @@ async def main(process: Process) -> None:
         life = Life(folder, bus, thinker, process.status)
         await bus.serve(process.name, {"system": thinker.system})
 
-        await bus.subscribed()
-        await life.remember()
+        await process.patiently(life.remember(), "waiting for the journal")
         process.ready("idle")
 
         await life.until(process.stop)

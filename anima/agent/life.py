@@ -34,7 +34,8 @@ class Life:
         self._stopped = False
 
     async def remember(self) -> None:
-        """Read the journal from where everything was settled; waits for the journal as long as it takes."""
+        """Subscribe, then read the journal from where everything was settled; waits for it as long as it takes."""
+        await self._bus.subscribed()
         name = self._folder.name
         newest = await self._bus.read(Query(agent=name, kinds=("turn_ended",), newest=True, limit=1), timeout_s=float("inf"))
         self._cursor = max(

@@ -1,11 +1,16 @@
 """What a daemon's `main` gets: where it lives, and its words to the root."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from anima.config.schema import House
 from anima.paths import Home
 from anima.process.notify import Notify
 from anima.supervisor.boot import Boot
+
+PATIENCE_S = 1.0  # asked for again before it is over
+T = TypeVar("T")
 
 
 class Process:
@@ -36,6 +41,17 @@ class Process:
         if text != self._told:
             self._told = text
             self.notify.say(f"STATUS={text}")
+
+    async def patiently(self, coming: Coroutine[Any, Any, T], status: str) -> T:
+        """Wait on the way up for what may be away for long; meanwhile the root is asked for more time and told why."""
+        task = asyncio.ensure_future(coming)
+        try:
+            while not (await asyncio.wait([task], timeout=min(self.boot.beat_s, PATIENCE_S)))[0]:
+                self.status(status)
+                self.notify.say(f"EXTEND_TIMEOUT_USEC={int(2 * PATIENCE_S * 1e6)}")
+            return task.result()
+        finally:
+            task.cancel()
 
     async def stopping(self) -> None:
         """Wait until the root wants this process to stop."""
