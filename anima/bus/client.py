@@ -74,6 +74,7 @@ class Client:
         self._servers: list[Port] = []
         self._zap: Port | None = None
         self._malformed = 0
+        self._closed = False
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
@@ -84,6 +85,8 @@ class Client:
             raise BadMessage(f"one append holds at most {batch_events_max} events and {batch_bytes_max} bytes; split it")
         wait_s = 0.25
         while True:
+            if self._closed:
+                raise Unavailable("this bus was closed; nothing can be stored through it any more")
             self._queue.append(append)
             self._flush_soon()
             try:
@@ -128,10 +131,12 @@ class Client:
 
         def settle(answer: asyncio.Future[bytes]) -> None:
             self._in_flight -= len(blobs)
+            if answer.cancelled():  # the bus was closed
+                for append in group:
+                    append.stored.cancel()
+                return
             if self._queue:
                 self._flush_soon()
-            if answer.cancelled():
-                return
             error = answer.exception()
             if isinstance(error, (Refused, BadMessage)) and len(group) > 1:
                 for append in group:  # one of them is at fault; the others must not suffer
@@ -357,6 +362,10 @@ class Client:
 
     async def close(self) -> None:
         """Let go of all sockets; see Bus.close."""
+        self._closed = True
+        for append in self._queue:
+            append.stored.cancel()
+        self._queue.clear()
         for task in self._tasks:
             task.cancel()
         for link in self._links.values():

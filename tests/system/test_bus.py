@@ -17,6 +17,7 @@ from anima.bus.zap import judge
 from anima.errors import Refused, Unavailable
 from anima.paths import Home
 from anima.wire import frames
+from anima.wire.events import UserMessage, event
 
 pytestmark = pytest.mark.system
 
@@ -154,3 +155,17 @@ def test_a_process_whose_peer_is_gone_leaves_within_two_seconds(home: Home) -> N
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert time.monotonic() - begun < 2.5
+
+
+async def test_whoever_waits_for_the_journal_when_the_bus_is_closed_waits_no_longer_and_nothing_is_opened_anew(
+    home: Home,
+) -> None:
+    said = [event(UserMessage("hi"), agent="arya", source="cli") for _ in range(100)]
+    async with connect(home) as client:
+        waiting = [asyncio.create_task(client.append(*said)) for _ in range(15)]
+        await asyncio.sleep(0.05)
+    done, _ = await asyncio.wait(waiting, timeout=2)
+    assert len(done) == len(waiting)
+    with pytest.raises(Unavailable, match="closed"):
+        await client.append(*said)
+    assert not client._links
