@@ -56,7 +56,9 @@ async def until(stop: asyncio.Task[None], tasks: list[asyncio.Task[None]]) -> No
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        for outcome in await asyncio.gather(*running, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error("the journal met this while it ended: %s", outcome)
 
 
 async def write_lives(home: Home, server: Server) -> None:
