@@ -111,6 +111,11 @@ def test_a_new_incarnation_that_begins_where_all_was_settled_sees_the_same_open_
                     settled = told.inbox().settled_without(chosen.turn)
                     told.tell(TurnEnded(chosen.turn, chosen.seq, "answered", settled_seq=settled), chosen.session)
     assert told.inbox(settled).waiting() == told.inbox().waiting()
+    ended = {each.data["turn"] for each in told.events if each.kind == "turn_ended"}
+    still = [each for each in told.events if each.kind == "user_message" and each.id not in ended]
+    first = {each.session: each.id for each in reversed(still)}
+    assert [message.turn for message in told.inbox().waiting()] == [each.id for each in still if first[each.session] == each.id]
+    assert told.inbox().settled_without("") == (still[0].seq - 1 if still else len(told.events))
 
 
 def test_derived_ids_are_the_same_for_every_incarnation_and_differ_for_every_purpose() -> None:
