@@ -32,10 +32,11 @@ class Open:
 
 
 class Inbox:
-    """The open messages, by turn, oldest first."""
+    """The open messages, by turn, oldest first. Looking at it costs by the number of sessions, not of messages that wait."""
 
     def __init__(self, settled_seq: int = 0) -> None:
         self._open: dict[str, Open] = {}
+        self._sessions: dict[str, dict[str, Open]] = {}  # the same messages, by session and turn
         self._seen_seq = settled_seq
 
     def apply(self, event: Event) -> Open | None:
@@ -46,7 +47,8 @@ class Inbox:
         self._seen_seq = max(self._seen_seq, event.seq)
         match event.body:
             case UserMessage(text):
-                self._open[event.id] = Open(event.id, event.seq, event.session, text)
+                asked = Open(event.id, event.seq, event.session, text)
+                self._open[event.id] = self._sessions.setdefault(event.session, {})[event.id] = asked
             case TurnStarted(turn, _, attempt) if message := self._open.get(turn):
                 message.attempts = max(message.attempts, attempt)
             case TurnPaused(turn, attempt) if message := self._open.get(turn):
@@ -62,24 +64,24 @@ class Inbox:
 
     def end(self, turn: str) -> None:
         """The turn has its `turn_ended`."""
-        self._open.pop(turn, None)
+        if message := self._open.pop(turn, None):
+            del self._sessions[message.session][turn]
+            if not self._sessions[message.session]:
+                del self._sessions[message.session]
 
     def waiting(self) -> list[Open]:
         """The oldest open message of each session, oldest first: no other may be taken up before it."""
-        first: dict[str, Open] = {}
-        for message in self._open.values():
-            first.setdefault(message.session, message)
-        return list(first.values())
+        return sorted((next(iter(each.values())) for each in self._sessions.values()), key=lambda message: message.seq)
 
     def settled_without(self, turn: str) -> int:
         """The seq up to which every message will have ended once `turn` has."""
-        others = [message.seq for message in self._open.values() if message.turn != turn]
-        return min(others) - 1 if others else self._seen_seq
+        oldest = next((message for message in self._open.values() if message.turn != turn), None)
+        return oldest.seq - 1 if oldest else self._seen_seq
 
     def _interrupt(self, turn: str, session: str) -> Open | None:
         """Mark the named turn, or the one that runs in the session; one that nobody took up is left to be answered."""
-        for message in self._open.values():
-            if message.session == session and (message.turn == turn or (not turn and message.attempts)):
+        for message in self._sessions.get(session, {}).values():
+            if message.turn == turn or (not turn and message.attempts):
                 message.interrupted = True
                 return message
         return None
