@@ -109,7 +109,7 @@ def main() -> None:
         ["", "PSS MB", "USS MB", "PSS MB of the whole tree"],
         rows,
     )
-    print(f"others at work on this machine: load average {os.getloadavg()[0]:.1f} at the end")
+    print(f"load average {os.getloadavg()[0]:.1f} at the end, the bench itself included")
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def main() -> None:
             ["question said to answer seen, reflex", ms(reflex)],
         ],
     )
-    print(f"others at work on this machine: load average {os.getloadavg()[0]:.1f} at the end")
+    print(f"load average {os.getloadavg()[0]:.1f} at the end, the bench itself included")
 
 
 if __name__ == "__main__":
