@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 from anima.bus.client import Client
 from anima.cli import root
@@ -14,6 +15,7 @@ from anima.wire.events import Event, InterruptAsked, SessionCleared, UserMessage
 from anima.wire.frames import Query
 from anima.wire.whispers import Whisper
 
+INTRODUCTION_S = 0.5
 HISTORY_MAX = 20  #: messages shown at the beginning
 _SAID = ("user_message", "agent_message", "system_message", "session_cleared")
 
@@ -35,6 +37,7 @@ class Conversation:
         """Show the history, then everything that happens, until cancelled."""
         self._client = Client(self._home)
         try:
+            await self._introduce()
             head = await self._history()
             async with listening(self._client, self._agent, head) as ear:
                 ready.set()
@@ -61,6 +64,13 @@ class Conversation:
     async def clear(self) -> None:
         """Begin the conversation anew."""
         await append(self._client, SessionCleared(), self._agent, self._session)
+
+    async def _introduce(self) -> None:
+        """Say which model answers, if nobody chose it; an agent that is busy or away is not waited for."""
+        with suppress(AnimaError):
+            told = await self._client.ask(f"agent:{self._agent}", "system", INTRODUCTION_S)
+            if why := str(told.get("why", "")):
+                self._page.remark(f"({why})")
 
     async def _history(self) -> int:
         query = Query(agent=self._agent, session=self._session, kinds=_SAID, newest=True, limit=HISTORY_MAX)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from anima.wire.events import decode_event
+from tests.system import person
 from tests.system.conftest import House, eventually
 
 pytestmark = pytest.mark.system
@@ -119,9 +120,7 @@ def test_an_interrupted_turn_is_told_as_such(house: House) -> None:
     house.start()
     house.send("arya", "hang")
     eventually(lambda: running_turn(house), "the turn has not begun")
-    from tests.system.person import interrupt
-
-    interrupt(house, "arya")
+    person.interrupt(house, "arya")
     assert house.until_answered(1)["interrupted"] == 1
     assert house.ask("arya", "still there?") == "fine"
 
@@ -252,3 +251,22 @@ def test_files_and_threads_of_the_supervisor_are_back_to_where_they_were_after_m
     for _ in range(3):
         house.until_up("agent:arya", other_than=house.kill("agent:arya"))
     eventually(lambda: house.held() == before, f"the root held {before} before and holds {house.held()} now")
+
+
+def test_an_agent_whose_model_nobody_chose_says_so_in_one_line(house: House) -> None:
+    house.agent("arya", model="")
+    house.start()
+    done = house.ctl("system", "arya")
+    told = done.stdout + done.stderr
+    assert "no model is configured" in told
+    assert "ANTHROPIC_API_KEY" in told
+
+
+def test_no_more_sessions_than_allowed_are_served_at_the_same_time(house: House) -> None:
+    house.agent("arya", {"text": "hm", "hang": True}, sessions_parallel_max=2)
+    house.start()
+    for session in ("a", "b", "c"):
+        house.send("arya", "hello", session)
+    eventually(lambda: len(house.events("--kind", "turn_started")) == 2, "two turns have not begun")
+    person.interrupt(house, "arya", "a")
+    eventually(lambda: len(house.events("--kind", "turn_started")) == 3, "a place that became free was not given")

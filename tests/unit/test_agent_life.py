@@ -14,6 +14,7 @@ from anima.agent.thinker import Thinker
 from anima.bus.loopback import Loopback
 from anima.config.schema import House
 from anima.errors import ConfigError
+from anima.nous.model import Delta, Message, Request
 from anima.paths import Home
 from anima.wire.events import Event, InterruptAsked, SessionCleared, TurnEnded, TurnStarted, UserMessage, event
 
@@ -226,3 +227,39 @@ async def test_an_answer_without_a_word_is_a_failure_with_its_reason_not_silence
         (end,) = await ended(bus, 1)
     assert end.outcome == "failed"
     assert "without a word" in end.reason
+
+
+def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
+    script(home, {"text": "x"}, time_zone="Europe/Berlin")
+    home.agent("arya").joinpath("always.md").write_text("Speak softly.\n")
+
+    async def asked() -> Request:
+        async with Thinker(Folder.read(home, "arya"), House()) as thinker:
+            seen: list[Request] = []
+
+            class Listening:
+                name = "scripted:play.jsonl"
+
+                def stream(self, request: Request) -> AsyncIterator[Delta]:
+                    seen.append(request)
+                    return nothing()
+
+                async def close(self) -> None:
+                    """Nothing to let go of."""
+
+            thinker._model = Listening()
+            async for _ in thinker.ask((Message("user", "hi"),), "main", 1):
+                pass
+            return seen[0]
+
+    request = asyncio.run(asked())
+    for words in ("You are Arya.", "'arya'", "scripted:play.jsonl", "Europe/Berlin", "no tools"):
+        assert words in request.system
+    assert request.reminder == "Speak softly.\n"
+    assert request.facts["time_zone"] == "Europe/Berlin"
+    assert "Speak softly" not in request.system, "what stands last is not part of the stable prefix"
+
+
+async def nothing() -> AsyncIterator[Delta]:
+    return
+    yield
