@@ -53,7 +53,27 @@ include_depth_max = 8  # {{include:file}} in prompts
 prompt_bytes_max = 1 * MIB  # persona or reminders, includes and all
 turn_grace_s = 3.0  # a turn that runs when the agent is stopped may end by itself so long; then it is put down
 
+# tools
+tool_wall_s = 120.0  # a call of a tool that asks for nothing else; a model may ask for less, never for more
+tool_wall_max_s = 600.0  # the most a tool may declare for itself
+tool_output_bytes = 50 * KIB  # what a model is shown of one result, head and tail; the whole is kept beside it
+tool_output_bytes_max = 512 * KIB  # the most a tool may declare, so that its response fits an event
+tool_result_bytes_max = 900 * KIB  # text and data of one result, encoded
+tool_spill_bytes_max = 32 * MIB  # the whole output of one call, kept to be paged through
+tool_page_lines = 2_000  # one page of read_file
+tool_edit_bytes_max = 16 * MIB  # files that are edited in memory; larger ones are for the shell
+tool_entries_max = 1_000  # names in one listing
+tool_matches_max = 500  # lines in one answer of grep
+tool_jobs_max = 16  # background commands of one session
+tool_shells_max = 4  # shell sessions of one session
+tool_job_bytes_max = 1 * MIB  # output kept of a background command; the oldest goes first
+web_body_bytes_max = 5 * MIB  # of one answer, as it comes and after decompression
+web_redirects_max = 5
+web_total_s = 30.0  # name look-up, connection, redirects and body together
+calls_identical_max = 3  # the same call with the same result, before a turn is told to stop repeating it
+
 assert text_bytes_max < event_bytes_max <= page_bytes_max < batch_bytes_max < message_bytes_max
 assert doorbell_bytes_min < event_bytes_max
 assert page_bytes_max + event_bytes_max <= message_bytes_max, "a page may overshoot by one event"
 assert batch_events_max <= credit_events_max
+assert tool_output_bytes <= tool_output_bytes_max < tool_result_bytes_max < event_bytes_max

@@ -29,6 +29,8 @@ PEERS_APART = 5  # parts of this level may not import each other
 LATE_IMPORTS = {
     "anima/nous/choose.py": "a provider is imported when it is chosen; anthropic alone costs a second",
     "anima/nous/anthropic.py": "the SDK is imported when a model is opened",
+    "anima/tools/web/wire.py": "httpcore costs 60 ms; a child that does not reach the network must not pay for it",
+    "anima/tools/web/page.py": "the HTML libraries cost 150 ms; only a page needs them",
 }
 LATE_IMPORTS_BELOW = {"anima/cli/": "a command imports what it needs, when it runs: `animactl status` must not pay for `chat`"}
 
@@ -43,6 +45,8 @@ BROAD_EXCEPTS = {
     "anima/wire/whispers.py",
     "anima/log/log.py",
     "anima/supervisor/spawn.py",
+    "anima/tools/run.py",
+    "anima/tools/registry.py",
     "anima/supervisor/prologue.py",
     "anima/supervisor/root.py",
 }

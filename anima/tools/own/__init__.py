@@ -1,0 +1,1 @@
+"""Tools an agent uses on itself and on its own time."""

@@ -1,0 +1,1 @@
+"""Tools that reach the network, all of them through one guard."""
