@@ -9,7 +9,7 @@ re-encodes it: what a producer sent is what is stored, chained and published.
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
 import msgpack
@@ -184,24 +184,31 @@ class AgentMessage(Body):
 
 @of_kind("tool_call")
 class ToolCall(Body):
-    """The agent's intent to act, durable before anything happens."""
+    """The intent to act, durable before anything happens. Its event's id is the id of the intent, for ever."""
 
-    turn: str
+    turn: str  #: "" when a person called by hand
     step: int
     call: str  #: the model's own id for the call
     tool: str
     args: dict[str, Any]
+    place: int = 0  #: which of the step's calls this is, from 0
+    calls: int = 1  #: how many the step has; they are stored together, and run together if all are pure
+    wall_s: float = 0.0  #: the limit asked for; 0 for the tool's own. Less may be asked for, never more
 
 
 @of_kind("tool_response")
 class ToolResponse(Body):
-    """What came of a tool call."""
+    """What came of a tool call: the one settlement of an intent, stored before anybody goes on."""
 
     turn: str
     call: str
     tool: str
     ok: bool
-    text: str
+    text: str  #: for the model
+    intent: str = ""  #: id of the tool_call event
+    outcome: str = ""  #: done, failed, denied, interrupted or unknown
+    duration_s: float = 0.0  #: of the attempt that ended it
+    data: dict[str, Any] = field(default_factory=dict)  #: for programs, by tool
 
 
 @of_kind("system_message")
@@ -210,6 +217,78 @@ class SystemMessage(Body):
 
     text: str
     turn: str = ""
+
+
+# -- the life of an intent, from call to response ---------------------------------------------------------------------------
+
+
+@of_kind("approval_asked")
+class ApprovalAsked(Body):
+    """A call waits for a person's word; told by the sandbox, because the agent's policy says so."""
+
+    intent: str
+    turn: str
+    tool: str
+    risk: str  #: safe, risky or dangerous
+    reason: str  #: a sentence: why a person is asked, and what would be done
+
+
+@of_kind("approval_given")
+class ApprovalGiven(Body):
+    """A person's word about a call. The first one counts."""
+
+    intent: str
+    granted: bool
+    always: bool = False  #: so shall it be for every later call of this tool by this agent
+    tool: str = ""  #: which; needed with `always`
+    reason: str = ""  #: what the model is told besides
+
+
+@of_kind("question_asked")
+class QuestionAsked(Body):
+    """An agent wants to know something from its person and waits (tool ask_person); told by the sandbox."""
+
+    intent: str
+    turn: str
+    question: str
+    choices: list[str] = field(default_factory=list)
+
+
+@of_kind("question_answered")
+class QuestionAnswered(Body):
+    """A person's answer; it becomes the tool's response. The first one counts."""
+
+    intent: str
+    text: str
+
+
+@of_kind("tool_started")
+class ToolStarted(Body):
+    """The effect may begin now. From here on, only the tool's class says what may be done about a call without response."""
+
+    intent: str
+    turn: str
+    tool: str
+    attempt: int  #: 1 for the first
+    boot: str  #: which life of the sandbox
+    prepared: dict[str, Any] = field(default_factory=dict)  #: what a probe will need to tell whether it took place
+
+
+@of_kind("intent_resolved")
+class IntentResolved(Body):
+    """A person says how a call in doubt really ended, after having looked."""
+
+    intent: str
+    outcome: str  #: done or failed
+    note: str = ""
+
+
+@of_kind("sandbox_settled")
+class SandboxSettled(Body):
+    """Every intent of every agent up to this seq has its response; where a new life of the sandbox begins to read."""
+
+    boot: str
+    settled_seq: int
 
 
 # -- a turn --------------------------------------------------------------------------------------------------------------
@@ -258,6 +337,7 @@ class ModelCalled(Body):
     tokens_out: int
     duration_s: float
     stop_reason: str = ""
+    text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
 
 
 @of_kind("interrupt_asked")
