@@ -61,17 +61,10 @@ class Ledger:
         or the disk is full; DiskBroken if the disk fails.
         """
         connection = open_database(path, files("anima.journal") / "schema", checkpoint_pages=0)
-        try:
+        with connection.opening(path):
             ledger = cls(path, connection, clock)
             ledger._check_tail()
             ledger._hear_witness()
-        except sqlite3.Error as error:
-            found = connection.judge(error, str(path))
-            connection.abandon()
-            raise found from error
-        except ConfigError:
-            connection.abandon()
-            raise
         return ledger
 
     def append(self, batches: Sequence[Sequence[Entry]]) -> Commit:

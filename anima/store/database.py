@@ -12,6 +12,8 @@ The connection is in SQLite's exclusive locking mode: one process and one connec
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,19 @@ class Connection(sqlite3.Connection):
             os.close(self.lock_fd)
             self.lock_fd = -1
 
+    @contextmanager
+    def opening(self, path: Path) -> Iterator[None]:
+        """While it is being opened: what fails leaves the connection, and an error of SQLite is told as what it means."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            found = self.judge(error, str(path))
+            self.abandon()
+            raise found from error
+        except ConfigError:
+            self.abandon()
+            raise
+
     def judge(self, error: sqlite3.Error, what: str) -> AnimaError:
         """What `error` means for the one who catches it; after a DiskBroken this connection is never closed."""
         found = judge(error, what)
@@ -89,16 +104,9 @@ def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int 
         os.close(lock_fd)
         raise judge(error, str(path)) from error
     connection.lock_fd = lock_fd
-    try:
+    with connection.opening(path):
         _configure(connection, checkpoint_pages)
         _migrate(connection, path, migrations)
-    except sqlite3.Error as error:
-        found = connection.judge(error, str(path))
-        connection.abandon()
-        raise found from error
-    except ConfigError:
-        connection.abandon()
-        raise
     return connection
 
 
