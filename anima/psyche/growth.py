@@ -3,7 +3,7 @@
     trace     what was felt lately, by stimulus and hormone; it halves every TRACE_HALF_LIFE_S
     outcome   success, failure, praise, criticism: a reward in [-1, 1]
     rule      gain += RATE * reward * trace, at most STEP_MAX at once       (stimulus x response x reward: three factors)
-    habit     the same fright again and no harm came of it: the fear in it sinks, the interest in it rises
+    habit     the same fright again and no harm came of it: the fear in it sinks, the interest in it rises; harm undoes it
     drift     towards the soul it was born with, half of the way in DRIFT_HALF_LIFE_S
 
 The rule is that of reward-modulated plasticity (Izhikevich 2007, "Solving the distal reward problem through linkage of STDP
@@ -70,7 +70,8 @@ def live(growth: Growth, ts: float, stimulus: str, change: tuple[float, ...], ha
         growth.frights[stimulus] = ts
     if stimulus in HARM:
         for other in [name for name, at in growth.frights.items() if name != stimulus and ts - at <= HARM_S]:
-            del growth.frights[other]  # it was right to be afraid
+            del growth.frights[other]
+            _was_right(growth, other)
     if stimulus in REWARDS:
         _learn(growth, stimulus, REWARDS[stimulus])
     else:
@@ -113,6 +114,8 @@ def _pass_time(growth: Growth, ts: float, halved: Halved) -> None:
 
 def _learn(growth: Growth, outcome: str, reward: float) -> None:
     for stimulus, row in growth.traces.items():
+        if reward < 0 and stimulus in HABITS:
+            continue  # a fear that harm followed is not unlearned by it
         _shift(growth, stimulus, tuple(max(-STEP_MAX, min(STEP_MAX, RATE * reward * trace)) for trace in row))
     if growth.traces:
         growth.reasons.append(f"{outcome} after {', '.join(sorted(growth.traces))}")
@@ -127,6 +130,15 @@ def _get_used(growth: Growth, stimulus: str) -> None:
         tuple(HABIT_RATE * (ends[name] - gain) if name in ends else 0.0 for name, gain in zip(HORMONES, row, strict=True)),
     )
     growth.reasons.append(f"{stimulus} again, and no harm came of it")
+
+
+def _was_right(growth: Growth, stimulus: str) -> None:
+    """Harm came of a fright: the fear in it rises, and so much faster than it sinks."""
+    row = growth.gains.get(stimulus, NEUTRAL)
+    fear = HORMONES.index("cortisol")
+    step = 2 * HABIT_RATE * (GAIN_MAX - row[fear])
+    _shift(growth, stimulus, tuple(step if place == fear else 0.0 for place in range(len(HORMONES))))
+    growth.reasons.append(f"harm came of {stimulus}")
 
 
 def _shift(growth: Growth, stimulus: str, by: tuple[float, ...]) -> None:
