@@ -37,6 +37,15 @@ class Home:
         return self.agents / name
 
     @property
+    def workspaces(self) -> Path:
+        """One folder per agent, the only ones of the house that tools may see."""
+        return self.root / "workspace"
+
+    def workspace(self, name: str) -> Path:
+        """The directory the tools of one agent work in, unless its policy names another."""
+        return self.workspaces / name
+
+    @property
     def state(self) -> Path:
         """Databases, each with one owner."""
         return self.root / "state"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from anima.config.check import Document, parse, read_text, section, unknown
+from anima.config.policy import check_policy
 from anima.config.schema import SECTIONS, Agent, House, Log, Models, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
@@ -53,6 +54,7 @@ def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -
         ) from None
     agent = section(document, Agent, _references(load_credentials(home, environ), environ))
     _check_time_zone(document, agent.time_zone)
+    check_policy(document, home, name, agent.policy)
     _check_prompts(folder)
     return agent
 
@@ -96,7 +98,8 @@ def house_digest(house: House) -> str:
 def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
     folder = home.agent(name)
-    return digest(house_digest(house), house.models, agent, folder / "agent.toml", folder / "persona.md", folder / "always.md")
+    files = (folder / "agent.toml", folder / "persona.md", folder / "always.md")
+    return digest(house_digest(house), house.models, agent, agent.policy.search_key, *files)
 
 
 def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

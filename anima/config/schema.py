@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 
 from anima import limits
 
-Value = str | int | float | bool
-V = TypeVar("V", str, int, float, bool)
+Value = str | int | float | bool | tuple[str, ...]  #: a tuple is a TOML list of texts; the empty one means none
+V = TypeVar("V", str, int, float, bool, tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Option:
     unit: str = ""
     min: float | None = None
     max: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()  #: the only texts allowed, alone or in a list
     secret: bool = False  #: never shown, never logged
 
 
@@ -39,6 +39,11 @@ def options(section: Any) -> dict[str, tuple[Value, Option]]:
         for each in dataclasses.fields(section)
         if "option" in each.metadata
     }
+
+
+def inner(section: Any) -> dict[str, type]:
+    """The sections that stand within a section, as tables of their own, by name."""
+    return {each.name: each.metadata["section"] for each in dataclasses.fields(section) if "section" in each.metadata}
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,56 @@ class House:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """What an agent may do with its tools. An empty list means none; nothing an agent's tools can write is read here."""
+
+    tools: tuple[str, ...] = option(("*",), "names of the tools it may use, or shell patterns of them; [] means none")
+    approve: str = option(
+        "never",
+        "which calls wait for a person: none, those of tools that are not safe, or all",
+        choices=("never", "risky", "always"),
+    )
+    workspace: str = option(
+        "", "directory it works in, absolute or relative to the home; empty: workspace/NAME in the home, made when missing"
+    )
+    read: tuple[str, ...] = option((), "more directories it may read, absolute")
+    write: tuple[str, ...] = option((), "more directories it may read and write, absolute")
+    network: str = option(
+        "none",
+        "which addresses its tools reach: none, public ones, or only those of the names in hosts",
+        choices=("none", "web", "hosts"),
+    )
+    hosts: tuple[str, ...] = option((), "names it may reach with network = hosts; *.NAME means every name below NAME")
+    wall_s: float = option(limits.tool_wall_s, "time one call may take", "s", min=0.1, max=86_400)
+    cpu_s: float = option(60.0, "processor time each process of a call may take", "s", min=1, max=86_400)
+    memory_mib: int = option(2048, "memory of one call", "MiB", min=64, max=1_048_576)
+    file_mib: int = option(64, "largest file a call may write", "MiB", min=1, max=1_048_576)
+    files: int = option(256, "files each process of a call may hold open", min=32, max=1_048_576)
+    processes: int = option(128, "processes and threads a call may have at a time", min=4, max=100_000)
+    output_kib: int = option(
+        1024, "output kept of one call, its head and its tail; the whole is counted", "KiB", min=4, max=65_536
+    )
+    layers_off: tuple[str, ...] = option(
+        (), "layers of the jail it does without, e.g. where this machine lacks them; `animactl doctor` names them"
+    )
+    search_provider: str = option(
+        "", "who answers web_search; empty: nobody, and the tool says so", choices=("", "searxng", "brave", "tavily")
+    )
+    search_url: str = option("", "address of the search engine; empty: the provider's own, if it has one")
+    search_key: str = option("", "key for the search engine, best as ${credential:NAME}", secret=True)
+    issues: str = option("", "repository that report_issue writes to, as OWNER/NAME; empty: only a note is kept")
+    tool_format: str = option(
+        "native",
+        "how its model writes calls: native blocks, <tool> tags around JSON, or <function=...> tags",
+        choices=("native", "tags", "functions"),
+    )
+    tools_shown_max: int = option(
+        0, "so many tools at most are shown to the model, those whose words match what is asked; 0: all", min=0, max=1000
+    )
+    calls_per_turn_max: int = option(100, "tool calls one turn may make", min=1, max=10_000)
+
+
+@dataclass(frozen=True)
 class Agent:
     """One agent.toml, checked and complete."""
 
@@ -131,6 +186,7 @@ class Agent:
         "when the process is started again: always, only after a failure, or never",
         choices=("permanent", "transient", "temporary"),
     )
+    policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
 
 
 SECTIONS: dict[str, type[Models | Supervisor | Log]] = {"models": Models, "supervisor": Supervisor, "log": Log}
