@@ -54,7 +54,11 @@ class House:
             (folder / "play.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in script))
             settings = {"model": "scripted:play.jsonl", **settings}
         (folder / "persona.md").write_text(persona or f"You are {name}.\n")
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in {"model": "reflex", **settings}.items()]
+        plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
+        tables = {key: value for key, value in settings.items() if isinstance(value, dict)}  # policy={"approve": "risky"}
+        lines = _toml({"model": "reflex", **plain})
+        for table, values in tables.items():
+            lines += [f"\n[{table}]\n", *_toml(values)]
         (folder / "agent.toml").write_text("".join(lines))
 
     # -- the supervisor --------------------------------------------------------------------------------------------------
@@ -208,6 +212,10 @@ class House:
             return ledger if ledger["answered"] + ledger["failed"] + ledger["interrupted"] >= count else None
 
         return dict(eventually(balanced, f"{count} messages are not settled", timeout_s, pause_s=0.1))
+
+
+def _toml(values: dict[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}\n" for key, value in values.items()]
 
 
 @pytest.fixture
