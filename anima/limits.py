@@ -70,10 +70,12 @@ tool_job_bytes_max = 1 * MIB  # output kept of a background command; the oldest 
 web_body_bytes_max = 5 * MIB  # of one answer, as it comes and after decompression
 web_redirects_max = 5
 web_total_s = 30.0  # name look-up, connection, redirects and body together
+step_calls_max = 64  # calls of one step; they are stored in one transaction
 calls_identical_max = 3  # the same call with the same result, before a turn is told to stop repeating it
 
 assert text_bytes_max < event_bytes_max <= page_bytes_max < batch_bytes_max < message_bytes_max
 assert doorbell_bytes_min < event_bytes_max
 assert page_bytes_max + event_bytes_max <= message_bytes_max, "a page may overshoot by one event"
+assert step_calls_max < batch_events_max
 assert batch_events_max <= credit_events_max
 assert tool_output_bytes <= tool_output_bytes_max < tool_result_bytes_max < event_bytes_max

@@ -338,6 +338,7 @@ class ModelCalled(Body):
     duration_s: float
     stop_reason: str = ""
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
+    refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
 
 
 @of_kind("interrupt_asked")
