@@ -215,7 +215,7 @@ def test_whatever_happened_every_call_has_exactly_one_answer_directly_behind_it(
 
 
 def check_pairs(messages: tuple[Message, ...]) -> None:
-    """Raise AssertionError unless behind each message with calls stand their answers, in order, and no other answer is there."""
+    """Raise AssertionError unless behind each message with calls stand their answers, in order, and nowhere else."""
     expected: list[str] = []
     for message in messages:
         if message.role == "tool":
