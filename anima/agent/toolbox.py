@@ -9,6 +9,7 @@ import fnmatch
 import logging
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from anima.bus.bus import Bus
 from anima.config.schema import Policy
@@ -64,7 +65,7 @@ class Toolbox:
     async def _ask(self, bus: Bus) -> None:
         try:
             told = await bus.ask("sandbox", "tools", agent=self._name)
-            self._foreign = tuple(sorted(foreign(told.get("tools", ())), key=lambda tool: tool.name))
+            self._foreign = tuple(sorted(foreign(told), key=lambda tool: tool.name))
             self._allowed = None
             self._rest_until = time.monotonic() + YOUNG_S
         except AnimaError as error:
@@ -81,19 +82,18 @@ def permits(policy: Policy, tool: Tool) -> bool:
     return any(fnmatch.fnmatchcase(tool.name, pattern) for pattern in policy.tools)
 
 
-def foreign(cards: Iterable[dict[str, object]]) -> list[Tool]:
-    """The tools in the sandbox's cards that are not built in; a card that cannot be one is left out."""
+def foreign(told: Any) -> list[Tool]:
+    """The tools in the sandbox's answer that are not built in and not denied to this agent; a card that is none is left out."""
+    cards = told.get("tools") if isinstance(told, dict) else None
+    wanted = ("name", "summary", "schema", "effect", "risk", "wall_s", "output_bytes", "place", "network")
     found = []
-    for card in cards:
-        wanted = ("name", "summary", "schema", "effect", "risk", "wall_s", "output_bytes", "place", "network")
+    for card in cards if isinstance(cards, list) else ():
         try:
-            tool = Tool(**{key: card[key] for key in wanted}, function="")  # type: ignore[arg-type]
-            sound = tool.name not in built_in().tools and not _flaw(tool)
+            tool = Tool(**{key: card[key] for key in wanted}, function="")
+            if not (card.get("why_not") or tool.name in built_in().tools or _flaw(tool)):
+                found.append(tool)
         except (KeyError, TypeError, AttributeError) as error:
             _log.warning("the sandbox tells of a tool that is none: %r", error)
-            continue
-        if sound:
-            found.append(tool)
     return found
 
 
