@@ -94,15 +94,19 @@ class Life:
         Turns that wait for a person's word do not count: they take nothing but memory, and may wait for days.
 
         Of those in whose earlier attempts the process died, one at a time: a message that kills must not make another,
-        which only ran beside it, look as if it had killed three times as well.
+        which only ran beside it, look as if it had killed three times as well. One that waits for a tool kills nobody.
         """
         for message in self._inbox.waiting():
             busy = sum(not turn.patient for turn, _ in self._turns.values())
             if self._stopped or busy >= self._folder.settings.sessions_parallel_max:
                 return
-            if message.session in self._turns or (message.deaths and any(turn.again for turn, _ in self._turns.values())):
+            if message.session in self._turns or (
+                message.deaths and any(turn.again and not turn.waiting for turn, _ in self._turns.values())
+            ):
                 continue
-            mind = Mind(self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status)
+            mind = Mind(
+                self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status, self._take_up
+            )
             turn = Turn(mind, message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)

@@ -12,12 +12,11 @@ A step that is stored is never asked for again: whoever takes the turn up waits 
 import asyncio
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anima.agent.dialect import Curtain
+from anima.agent.asking import Asking, Said, ask
 from anima.agent.history import read_history
 from anima.agent.inbox import Inbox, Open
 from anima.agent.screen import screen
@@ -31,7 +30,7 @@ from anima.errors import AnimaError, BadMessage, Refused, Spent
 from anima.ids import derived_id
 from anima.limits import message_kills_max
 from anima.log.log import turn_context
-from anima.nous.model import Call, Done, Message, Reply
+from anima.nous.model import Message, Reply
 from anima.tools.recall import ALWAYS
 from anima.wire.events import (
     AgentMessage,
@@ -62,16 +61,6 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one call of the model came to."""
-
-    called: ModelCalled
-    text: str  #: its words, less calls that it wrote as text
-    calls: tuple[Call, ...] = ()
-    complaint: str = ""  #: why its calls cannot be understood, a sentence for the model; then there are none
-
-
-@dataclass(frozen=True)
 class Mind:
     """What every turn of one agent shares."""
 
@@ -81,6 +70,7 @@ class Mind:
     thinker: Thinker
     inbox: Inbox
     status: Callable[[str], None]
+    room: Callable[[], None]  #: a turn began to wait for a tool, so another one may find room
 
 
 class Turn:
@@ -162,6 +152,7 @@ class Turn:
             return Ending("failed", str(error))
         finally:
             self._thinking = None
+            self._waiting = False
 
     async def _begin(self) -> None:
         """Store that the turn has begun, and see what there is to think about; takes as long as the journal is away."""
@@ -201,6 +192,7 @@ class Turn:
             self._keep_time()
             names = ", ".join(dict.fromkeys(call.tool for call in missing.values()))
             self._mind.status(f"waiting for {names} in {self.message.session}")
+            self._mind.room()
             await self._moved.wait()
         self._waiting = False
         self._keep_time()
@@ -217,31 +209,12 @@ class Turn:
             self._left_s = None
 
     async def _ask(self) -> Said:
-        """One call of the model; what it says is whispered as it comes and kept in `self._reply`."""
-        thinker = self._mind.thinker
-        self._reply = reply = Reply()
-        self._voice.curtain = Curtain() if thinker.writes_calls else None
-        begun = time.monotonic()
-        async for delta in thinker.ask((*self._earlier, *self._own()), self.message.session, self._attempt, self._hint()):
-            reply.add(delta)
-            self._voice.tell(delta)
-        self._voice.finish()
-        done = reply.done or Done("", 0, 0)
-        step, took_s = len(self._calls) + 1, round(time.monotonic() - begun, 6)
-        called = ModelCalled(self.message.turn, step, thinker.model, done.tokens_in, done.tokens_out, took_s, done.stop_reason)
-        self._calls[step] = called
-        return self._understand(called)
-
-    def _understand(self, called: ModelCalled) -> Said:
-        reply, turn = self._reply, self.message.turn
-        if reply.calls or not self._mind.thinker.writes_calls:
-            return Said(called, reply.text, tuple(reply.calls))
-        parsed = self._mind.thinker.understood(reply.text)
-        calls = (
-            Call(derived_id(turn, "written", called.step, place), asked.tool, asked.args)
-            for place, asked in enumerate(parsed.calls)
-        )
-        return Said(called, parsed.text, tuple(calls), parsed.error)
+        step, message = len(self._calls) + 1, self.message
+        asking = Asking(message.turn, step, message.session, self._attempt, (*self._earlier, *self._own()), self._hint())
+        self._reply = Reply()
+        said = await ask(self._mind.thinker, asking, self._voice, self._reply)
+        self._calls[step] = said.called
+        return said
 
     async def _act(self, said: Said) -> None:
         """Store what the model wants done: its words, all calls that are passed on, and what it is told about the others."""

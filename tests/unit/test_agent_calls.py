@@ -355,3 +355,43 @@ async def test_who_looks_on_hears_what_is_called_and_what_came_back(house: Armed
         'exec command="ls"',
         "exec: done in 0.2 s: a.txt",
     ]
+
+
+async def test_deaths_while_a_tool_is_waited_for_are_not_the_message_s(house: ArmedHouse) -> None:
+    house.plays({"calls": [LS]}, {"text": "there"})
+    await house.hears("look")
+    for death in range(1, 6):
+        async with house.killed_when("turn_started", death):
+            await house.until("tool_call")
+    async with house.living():
+        (call,) = await house.until("tool_call")
+        await house.answers(call)
+        (end,) = await house.ends()
+    assert (end.outcome, house.deaths) == ("answered", 5)
+
+
+async def test_sessions_that_wait_for_a_person_are_all_taken_up_again_after_a_death(house: ArmedHouse) -> None:
+    house.plays({"calls": [{"tool": "ask_person", "args": {"question": "blue?"}}]}, {"text": "thanks"}, sessions_parallel_max=1)
+    async with house.killed_when("question_asked", 3):
+        for number in range(3):
+            said = await house.hears("ask", f"s{number}")
+            call = (await house.until("tool_call", number + 1))[number]
+            await house.says(QuestionAsked(call.id, said.id, "blue?"), call)
+    async with house.living():
+        await house.until("turn_started", 6)
+        for call in reversed(await house.until("tool_call", 3)):
+            await house.answers(call, "blue")
+        ends = await house.ends(3)
+    assert {end.outcome for end in ends} == {"answered"}
+
+
+async def test_the_end_of_a_turn_that_was_interrupted_while_it_waited_is_not_cut_short_by_a_stop(house: ArmedHouse) -> None:
+    house.plays({"calls": [LS]}, {"text": "there"})
+    async with house.living():
+        said = await house.hears("look")
+        await house.until("tool_call")
+        await house.says(InterruptAsked(), said)
+        house.bus.latency_s = 0.3
+        await asyncio.sleep(0.05)
+    assert [end.outcome for end in await house.ends()] == ["interrupted"]
+    assert "turn_paused" not in house.kinds()
