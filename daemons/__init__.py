@@ -18,6 +18,10 @@ from anima.errors import ConfigError
 from anima.nous.choose import choose, modules_needed
 from anima.paths import Home
 from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
+from anima.tools.registry import BUILT_IN
+
+#: Where the tools are declared: every agent describes them to its model, so all of them share one copy.
+_TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 
 #: Infrastructure, in the order of birth; agents follow, all at once.
 TREE = (ChildSpec(name="journal", kind="journal"),)
@@ -75,7 +79,7 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
         stop_timeout_s=told.agent_stop_timeout_s,
         beat_s=told.beat_s,
         beats_missed_max=told.beats_missed_max,
-        preload=("daemons.agent", *_heavy(model, house)),
+        preload=("daemons.agent", *_TOOLS, *_heavy(model, house)),
         settings=settings,
         parallel=True,
     )

@@ -13,6 +13,9 @@ from anima import limits
 Value = str | int | float | bool | tuple[str, ...]  #: a tuple is a TOML list of texts; the empty one means none
 V = TypeVar("V", str, int, float, bool, tuple[str, ...])
 
+#: What the jail consists of. The sandbox knows what each one does (anima/sandbox/jail/spec.py); a test compares the names.
+LAYERS = ("namespaces", "network", "user", "landlock", "seccomp", "rlimits", "memory")
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -144,7 +147,9 @@ class Policy:
         1024, "output kept of one call, its head and its tail; the whole is counted", "KiB", min=4, max=65_536
     )
     layers_off: tuple[str, ...] = option(
-        (), "layers of the jail it does without, e.g. where this machine lacks them; `animactl doctor` names them"
+        (),
+        "layers of the jail it does without, e.g. where this machine lacks them; `animactl doctor` names them",
+        choices=LAYERS,
     )
     search_provider: str = option(
         "", "who answers web_search; empty: nobody, and the tool says so", choices=("", "searxng", "brave", "tavily")

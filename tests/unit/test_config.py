@@ -15,9 +15,10 @@ from anima.config.document import markdown
 from anima.config.lines import key_lines
 from anima.config.load import agent_digest, agent_names, load_agent, load_house
 from anima.config.policy import workspace
-from anima.config.schema import SECTIONS, Agent, House, Policy, options
+from anima.config.schema import LAYERS, SECTIONS, Agent, House, Policy, options
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
+from anima.sandbox.jail import spec
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,7 +207,7 @@ def test_every_option_has_a_sentence_and_a_default_within_its_own_bounds():
         for name, (default, about) in options(section).items():
             assert about.doc, name
             assert not about.doc.endswith("."), name
-            assert not about.choices or default in about.choices
+            assert not about.choices or default in about.choices or default == ()
             assert about.min is None or about.max is None or about.min <= default <= about.max
 
 
@@ -254,6 +255,7 @@ def test_what_a_policy_says_replaces_the_default_and_only_that(home: Home, tmp_p
         ("network = 'hosts'\nhosts = ['10.0.0.1']\n", "4: policy.hosts", "is not a name"),
         ("network = 'hosts'\nhosts = ['http://x.org']\n", "4: policy.hosts", "is not a name"),
         ("hosts = ['x.org']\n", "3: policy.hosts", 'no effect with network = "none"'),
+        ("layers_off = ['seccomp', 'all']\n", "3: policy.layers_off", "entry 2, 'all', is not known; allowed is a list of"),
         ("issues = 'anima'\n", "3: policy.issues", "OWNER/NAME"),
         ("wall_s = 0\n", "3: policy.wall_s", "from 0.1 to 86400 s"),
     ],
@@ -291,6 +293,10 @@ def test_a_workspace_is_below_the_home_unless_it_is_absolute(home: Home):
     assert workspace(home, "arya", Policy()) == home.root / "workspace" / "arya"
     assert workspace(home, "arya", Policy(workspace="workspace/both")) == home.root / "workspace" / "both"
     assert workspace(home, "arya", Policy(workspace="/srv/arya")) == Path("/srv/arya")
+
+
+def test_the_layers_a_policy_may_name_are_those_of_the_jail():
+    assert set(LAYERS) == set(spec.LAYERS)
 
 
 def test_an_agent_starts_anew_when_its_policy_or_the_key_in_it_changes(home: Home):
