@@ -56,6 +56,16 @@ class Home:
         return self.state / "journal.db"
 
     @property
+    def outputs(self) -> Path:
+        """One folder per agent with whole outputs of its calls, to be paged through; the oldest go first."""
+        return self.state / "output"
+
+    @property
+    def tools(self) -> Path:
+        """Tools of this house, one Python file each or several in one."""
+        return self.root / "tools"
+
+    @property
     def log(self) -> Path:
         """Log files, one per process."""
         return self.root / "log"

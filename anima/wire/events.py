@@ -285,10 +285,14 @@ class IntentResolved(Body):
 
 @of_kind("sandbox_settled")
 class SandboxSettled(Body):
-    """Every intent of every agent up to this seq has its response; where a new life of the sandbox begins to read."""
+    """Every intent of every agent up to this seq has its response, but for those told of by `left`.
+
+    A new life of the sandbox begins to read here, however long ago that was.
+    """
 
     boot: str
     settled_seq: int
+    left: list[int] = field(default_factory=list)  #: seqs of all events about calls that still wait, or are in doubt
 
 
 # -- a turn --------------------------------------------------------------------------------------------------------------
