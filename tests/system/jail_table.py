@@ -1,0 +1,133 @@
+"""The attacks of the proofs by theme, each as [label, function of jail_attacks, *arguments], against one ground."""
+
+import os
+import socket
+from typing import Any
+
+from jail_attacks import CALLS
+from jail_ground import GUARDED, Ground
+
+Attack = list[Any]
+
+
+def files(at: Ground) -> list[Attack]:
+    """Reading and writing what was not given. The labels begin with what a tool could harm."""
+    house, work, other = at.house, at.work, at.other
+    keys, journal = house / "keys.env", house / "state" / "journal.db"
+    plain: list[Attack] = [
+        ["read the keys of the house", "read", keys],
+        ["read the journal", "read", journal],
+        ["read /etc/shadow", "read", "/etc/shadow"],
+        ["read a folder nobody spoke of", "read", other / "diary-0"],
+        ["list the house", "names_in", house],
+        ["list the home of root", "names_in", "/root"],
+        ["read by /proc/1/root", "read", f"/proc/1/root{keys}"],
+        ["read by the root of its owner", "read", f"/proc/{os.getpid()}/root{keys}"],
+        ["read by the root or cwd of any process", "roots_of_others", str(keys)],
+        ["read by a symlink of its own", "through_symlink", keys, work / "link"],
+        ["write by a symlink of its own", "write_through_symlink", journal, work / "link2"],
+        ["read by a hardlink of its own", "through_hardlink", keys, work / "second"],
+        ["read by a file handle", "by_handle", work, str(keys)],
+        ["climb out by chroot", "chroot_and_climb", str(keys)],
+        ["open a device of its own", "raw_disk"],
+        ["write outside", "write", other / "new"],
+        ["write into a folder it may read", "write", at.books / "new"],
+        ["write a system program", "append", "/usr/bin/id"],
+        ["write /etc", "append", "/etc/passwd"],
+        ["write the kernel's settings", "kernel_settings"],
+        ["write its own configuration", "append", house / "agents" / "arya" / "agent.toml"],
+        ["plant a tool of the house", "make_folder", house / "tools"],
+        ["truncate the journal", "truncate", journal],
+        ["change the mode of the keys", "change_mode", keys],
+        ["rename what is outside", "rename", other / "diary-1", other / "gone"],
+        ["remove what is outside", "remove", other / "diary-2"],
+    ]
+    return [[str(word) for word in each] for each in plain]
+
+
+def guarded(at: Ground) -> list[Attack]:
+    """What is protected although it lies in the workspace; each on a name of its own."""
+    keep = [at.work / f"keep-{number}" for number in range(GUARDED)]
+    work = at.work
+    plain: list[Attack] = [
+        ["read a guarded file", "read", keep[0] / "policy.toml"],
+        ["write a guarded file", "append", keep[1] / "policy.toml"],
+        ["replace a guarded file", "rename", work / "notes.txt", keep[2] / "policy.toml"],
+        ["swap a guarded file", "swap", work / "plain", keep[3] / "policy.toml"],
+        ["remove a guarded file", "remove", keep[4] / "policy.toml"],
+        ["second name of a guarded file", "through_hardlink", keep[5] / "policy.toml", work / "name"],
+        ["move the folder above a guarded file", "rename_ancestor", keep[6], work / "moved-6", "policy.toml"],
+        ["replace the folder above a guarded file", "replace_ancestor", keep[7], work / "moved-7", "policy.toml"],
+        ["create a guarded folder", "make_folder", work / "hooks-0"],
+        ["create within a guarded folder", "make_folder", work / "hooks-1" / "inner"],
+        ["move a folder to a guarded name", "rename", work / "keep-8", work / "hooks-2"],
+        ["create a guarded file in a missing folder", "make_and_write", work / "later-0" / "agent.toml"],
+        ["link a guarded name elsewhere", "through_symlink", at.books / "a.txt", work / "hooks-3"],
+    ]
+    return [[str(word) for word in each] for each in plain]
+
+
+def network(at: Ground) -> list[Attack]:
+    """Ways to somebody outside."""
+    ears = at.listeners
+    return [
+        ["TCP", "tcp", "127.0.0.1", ears.tcp],
+        ["TCP by IPv6", "tcp", "::1", ears.tcp6],
+        ["TCP by an IPv4 address in IPv6", "tcp", "::ffff:127.0.0.1", ears.tcp],
+        ["TCP fast open", "tcp_fast_open", "127.0.0.1", ears.tcp],
+        ["UDP and DNS", "udp", "127.0.0.1", ears.udp],
+        ["UDP by IPv6", "udp", "::1", ears.udp6],
+        ["ICMP", "icmp", "127.0.0.1"],
+        ["an abstract Unix socket", "unix", ears.abstract],
+        ["the bus, a Unix socket at a path", "unix", ears.bus],
+        ["AF_NETLINK", "family", socket.AF_NETLINK, socket.SOCK_RAW],
+        ["AF_PACKET", "family", socket.AF_PACKET, socket.SOCK_RAW],
+        ["AF_VSOCK", "family", 40, socket.SOCK_STREAM],
+        ["AF_ALG", "family", 38, socket.SOCK_SEQPACKET],
+    ]
+
+
+def kernel(_: Ground) -> list[Attack]:
+    """Doors of the kernel."""
+    return [
+        ["a user namespace", "user_namespace"],
+        ["a user namespace by clone", "user_namespace_by_clone"],
+        ["a user namespace by clone3", "user_namespace_by_clone3"],
+        ["a mount namespace", "mount_namespace"],
+        ["mount over /usr", "mount_over", "/usr"],
+        ["mount by the new calls", "mount_by_new_calls"],
+        ["unmount /proc", "unmount", "/proc"],
+        ["join another namespace", "join_namespaces"],
+        ["TIOCSTI", "type_into_the_terminal", 0],
+        ["TIOCSTI with high bits", "type_into_the_terminal", 1],
+        ["TIOCLINUX", "paste_into_the_console", 0],
+        ["TIOCLINUX with high bits", "paste_into_the_console", 1],
+        ["the 32-bit door", "other_architecture"],
+        ["x32", "x32"],
+        *[[f"call {name}", "reaches_the_kernel", name] for name in CALLS],
+    ]
+
+
+def processes(at: Ground) -> list[Attack]:
+    """Other processes, and what one inherits or gains."""
+    me = os.getpid()
+    return [
+        ["the environment of others", "environ_of_others"],
+        ["descriptors of others", "descriptors_of_others"],
+        ["its own environment", "environment"],
+        ["see other processes", "others_seen"],
+        ["signal outside", "signal_outside", at.victim],
+        ["signal outside by a pidfd", "signal_by_pidfd", at.victim],
+        ["trace outside", "trace", at.victim],
+        ["read memory outside", "memory_of", at.victim],
+        ["read memory outside by /proc", "memory_file_of", at.victim],
+        ["copy a descriptor of the owner", "descriptor_of", me, at.held],
+        ["set limits outside", "limits_of", at.victim],
+        ["gain by a setuid program", "become_root", str(at.books / "id")],
+        ["gain by any exec", "gain_privileges"],
+        ["capabilities", "capabilities"],
+        ["raise its own limits", "raise_limits"],
+        ["a core dump", "core_dump"],
+        ["descriptors left open", "inherited"],
+        ["the terminal", "terminal"],
+    ]
