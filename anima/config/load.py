@@ -52,9 +52,12 @@ def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -
         raise ConfigError(
             f"there is no agent '{name}' ({folder / 'agent.toml'} is missing); `animactl create {name}` makes one"
         ) from None
-    agent = section(document, Agent, _references(load_credentials(home, environ), environ))
+    credentials = load_credentials(home, environ)
+    agent = section(document, Agent, _references(credentials, environ))
     _check_time_zone(document, agent.time_zone)
     check_policy(document, home, name, agent.policy)
+    if (key := agent.policy.search_key) and key not in credentials.values():  # only those are kept out of every log
+        raise document.wrong(("policy", "search_key"), "write it as ${credential:NAME}, and the key itself into secrets.toml")
     _check_prompts(folder)
     return agent
 
@@ -99,7 +102,7 @@ def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
     folder = home.agent(name)
     files = (folder / "agent.toml", folder / "persona.md", folder / "always.md")
-    return digest(house_digest(house), house.models, agent, agent.policy.search_key, *files)
+    return digest(house_digest(house), house.models, agent, *files)
 
 
 def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -155,7 +155,7 @@ class Policy:
         "", "who answers web_search; empty: nobody, and the tool says so", choices=("", "searxng", "brave", "tavily")
     )
     search_url: str = option("", "address of the search engine; empty: the provider's own, if it has one")
-    search_key: str = option("", "key for the search engine, best as ${credential:NAME}", secret=True)
+    search_key: str = option("", "key for the search engine, as ${credential:NAME}", secret=True)
     issues: str = option("", "repository that report_issue writes to, as OWNER/NAME; empty: only a note is kept")
     tool_format: str = option(
         "native",

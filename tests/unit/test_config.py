@@ -299,15 +299,18 @@ def test_the_layers_a_policy_may_name_are_those_of_the_jail():
     assert set(LAYERS) == set(spec.LAYERS)
 
 
-def test_an_agent_starts_anew_when_its_policy_or_the_key_in_it_changes(home: Home):
-    file = create_agent(home, "arya") / "agent.toml"
+def test_the_key_of_a_search_engine_is_a_credential_so_that_no_log_ever_shows_it(home: Home):
+    assert "${credential:NAME}" in refused_policy(home, "search_key = 'sk-4711'\n")
     seen = set()
     for key in ("sk-4711", "sk-4712"):
-        file.write_text("[policy]\nsearch_key = '${KEY}'\n")
-        agent = load_agent(home, "arya", {"KEY": key})
+        home.secrets.write_text(f'search = "{key}"\n')
+        home.secrets.chmod(0o600)
+        (home.agent("arya") / "agent.toml").write_text("[policy]\nsearch_key = '${credential:search}'\n")
+        agent, house = load_agent(home, "arya", {}), load_house(home, {})
+        assert agent.policy.search_key in house.secrets
         assert key not in repr(agent)
-        seen.add(agent_digest(home, "arya", House(), agent))
-    assert len(seen) == 2
+        seen.add(agent_digest(home, "arya", house, agent))
+    assert len(seen) == 2, "an agent starts anew when its key changes"
 
 
 KEYS = st.text(string.ascii_lowercase, min_size=1, max_size=4)
