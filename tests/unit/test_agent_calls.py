@@ -14,6 +14,7 @@ from anima.agent.life import Life
 from anima.agent.thinker import Thinker
 from anima.bus.loopback import Loopback
 from anima.config.schema import House
+from anima.limits import step_calls_max
 from anima.paths import Home
 from anima.wire.events import (
     ApprovalAsked,
@@ -395,3 +396,32 @@ async def test_the_end_of_a_turn_that_was_interrupted_while_it_waited_is_not_cut
         await asyncio.sleep(0.05)
     assert [end.outcome for end in await house.ends()] == ["interrupted"]
     assert "turn_paused" not in house.kinds()
+
+
+async def test_what_a_turn_did_is_remembered_whole_however_little_history_is_shown(
+    house: ArmedHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anima.agent.history.PAGE_EVENTS", 3)
+    steps: list[dict[str, object]] = [{"calls": [{"tool": "exec", "args": {"command": str(number)}}]} for number in range(5)]
+    house.plays(*steps, {"text": "there"}, history_tokens_max=256)
+    serving = asyncio.create_task(house.serves(lambda _: "word " * 1000))
+    async with house.killed_when("tool_response", 3):
+        await house.hears("look")
+    async with house.living():
+        (end,) = await house.ends()
+    serving.cancel()
+    assert (end.outcome, end.steps) == ("answered", 6)
+    commands = [each.data["args"]["command"] for each in house.bus.events if each.kind == "tool_call"]
+    assert commands == [str(number) for number in range(5)]
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_of_more_calls_at_once_than_a_step_takes_the_rest_is_told_to_come_again(house: ArmedHouse) -> None:
+    calls = [{"tool": "exec", "args": {"command": str(number)}} for number in range(step_calls_max + 2)]
+    house.plays({"calls": calls}, {"text": "there"})
+    async with house.living():
+        await house.hears("look")
+        (end,) = await house.ends()
+    assert end.outcome == "answered"
+    assert house.kinds().count("tool_call") == step_calls_max
+    assert ["at most" in told["text"] for told in house.steps()[0].refused] == [True, True]
