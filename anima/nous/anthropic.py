@@ -1,4 +1,4 @@
-"""Claude through the official SDK, streaming. Opens connections, asks, closes; what things mean is in anthropic_wire.
+"""Claude through the official SDK. Opens connections, asks, closes; what things mean is in its neighbours anthropic_*.
 
 The SDK's own retries are off: they cannot know what was shown already. See nous.retry.
 """
@@ -6,14 +6,17 @@ The SDK's own retries are off: they cannot know what was shown already. See nous
 import json
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from anima.clock import SYSTEM
-from anima.errors import ConfigError, Refused
-from anima.nous.anthropic_wire import Reading, judge, read_failure, render
+from anima.errors import ConfigError, Refused, Unavailable
+from anima.nous.anthropic_errors import doubts_thoughts, judge, read_failure
+from anima.nous.anthropic_request import render
+from anima.nous.anthropic_stream import Reading
 from anima.nous.model import Delta, Done, Request
-from anima.nous.retry import Policy, Transient, read_retry_after, stream_with_retries
+from anima.nous.retry import Policy, Transient, network, read_retry_after, stream_with_retries
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -23,6 +26,9 @@ MODULES = ("anthropic", "anthropic.resources.messages")  #: heavy (about a secon
 
 _DEFAULT_URL = "https://api.anthropic.com"
 _CONNECT_S = 10.0
+_WHOLE_S = 600.0  # an answer that is not streamed is silent until it is complete
+_SUBSCRIPTION = "sk-ant-oat"  # how tokens of a subscription begin; `claude setup-token` makes them
+_SUBSCRIPTION_BETA = {"anthropic-beta": "oauth-2025-04-20"}
 _SILENCE_S = 120.0  # the API pings a quiet stream every few seconds; this long without a byte, the line is dead
 
 
@@ -46,61 +52,101 @@ class Anthropic:
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """See nous.model.Model."""
-        return stream_with_retries(lambda: self._attempt(request), self._policy)
+        call = _Call(request)
+        return stream_with_retries(lambda: self._attempt(call), self._policy)
+
+    async def count_tokens(self, request: Request) -> int:
+        """How many tokens the API says this request would be read as, which costs nothing.
+
+        Raises Refused or Unavailable as `stream` does, but tries only once: an estimate can take its place.
+        """
+        body = render(request, self._model)
+        if not body["messages"]:
+            return 0
+        asked = {name: body[name] for name in ("model", "messages", "system", "tools", "thinking") if name in body}
+        try:
+            return int((await self._client.messages.count_tokens(**asked)).input_tokens)
+        except self._failures as error:
+            try:
+                raise self._read_error(error) from None
+            except Transient as passing:
+                raise Unavailable(f"{passing}; the tokens cannot be counted now") from None
 
     async def close(self) -> None:
         """Close the pool of connections."""
         await self._client.close()
 
-    async def _attempt(self, request: Request) -> AsyncGenerator[Delta, None]:
-        body = render(request, self._model)
+    async def _attempt(self, call: "_Call") -> AsyncGenerator[Delta, None]:
+        body = render(call.request, self._model, thoughts=call.thoughts)
         if not body["messages"]:  # the API refuses a request without a message; nobody asked, so nothing is answered
             yield Done("end_turn", 0, 0)
             return
-        reading = Reading()
+        reading = Reading(self.name)
         try:
-            async with await self._client.messages.create(stream=True, **body) as events:
-                self._check_content(events.response.headers.get("content-type", ""))
-                async for event in events:
-                    for delta in reading.read(event):
-                        yield delta
+            said = self._flow(body, reading) if call.request.streamed else self._whole(body, reading)
+            async with aclosing(said) as deltas:
+                async for delta in deltas:
+                    yield delta
         except self._failures as error:
-            raise self._read_error(error) from None  # the SDK's errors carry the request, and with it the key
+            raise self._read_error(error, call) from None  # the SDK's errors carry the request, and with it the key
         if not reading.whole:
             raise Transient("Anthropic broke off in the middle of the answer")
 
-    def _check_content(self, content_type: str) -> None:
-        if "event-stream" not in content_type:
+    async def _flow(self, body: dict[str, Any], reading: Reading) -> AsyncGenerator[Delta, None]:
+        async with await self._client.messages.create(stream=True, **body) as events:
+            self._check_content(events.response.headers.get("content-type", ""), "event-stream")
+            async for event in events:
+                for delta in reading.read(event):
+                    yield delta
+
+    async def _whole(self, body: dict[str, Any], reading: Reading) -> AsyncGenerator[Delta, None]:
+        answer = await self._client.messages.with_raw_response.create(stream=False, timeout=_WHOLE_S, **body)
+        self._check_content(answer.headers.get("content-type", ""), "json")
+        for delta in reading.read_whole(await answer.parse()):
+            yield delta
+
+    def _check_content(self, content_type: str, expected: str) -> None:
+        if expected not in content_type:
             said = content_type.split(";", maxsplit=1)[0] or "something unnamed"
             raise Refused(
-                f"{self._url} answered with {said} where the Anthropic API sends a stream; "
+                f"{self._url} answered with {said} where the Anthropic API sends {expected}; "
                 "correct anthropic_base_url in anima.toml, or the proxy in between",
             )
 
-    def _read_error(self, error: Exception) -> Transient | Refused:
+    def _read_error(self, error: Exception, call: "_Call | None" = None) -> Transient | Refused:
         """What an exception out of the SDK means."""
         import anthropic
 
         if isinstance(error, anthropic.APIStatusError):
             after_s = read_retry_after(error.response.headers.get("retry-after"), SYSTEM.now())
-            return judge(read_failure(error.status_code, self._redact(error.body), after_s), self._model, self._url)
-        cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) else error
-        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            return Refused(f"the certificate of {self._url} cannot be verified; correct the address or install its authority")
+            failure = read_failure(error.status_code, self._redact(error.body), after_s)
+            if call and call.thoughts and doubts_thoughts(failure):
+                call.thoughts = False
+                return Transient("Anthropic did not want its earlier thoughts back", after_s=0.0)
+            return judge(failure, self._model, self._url)
         if isinstance(error, anthropic.APITimeoutError):
             return Transient(f"{self._url} stayed silent for too long")
         if isinstance(error, json.JSONDecodeError):
             return Transient("Anthropic sent a chunk that is not JSON")
-        return Transient(f"the connection to {self._url} failed ({self._redact(str(cause)) or type(cause).__name__})")
+        cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) else error
+        return network(error, self._url, self._redact(str(cause)) or type(cause).__name__)
 
     def _redact(self, said: Any) -> Any:
         """`said` without the key, should the other side have repeated it."""
-        key = self._client.api_key
+        key = self._client.api_key or self._client.auth_token
         if isinstance(said, str):
             return said.replace(key, "***") if key else said
         if isinstance(said, dict):
             return {name: self._redact(value) for name, value in said.items()}
         return said
+
+
+class _Call:
+    """One request through all its attempts."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.thoughts = True  # until the API does not want them back
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -116,7 +162,10 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy) -> Anthropic:
-    """Claude, ready to be asked; nothing is sent yet. Raises ConfigError for a key or an address that cannot be right."""
+    """Claude, ready to be asked; nothing is sent yet. Raises ConfigError for a key or an address that cannot be right.
+
+    `api_key` may be a token of a subscription as well; it then travels as a bearer's, with the beta header it needs.
+    """
     import anthropic
 
     key, url = api_key.strip(), (base_url or _DEFAULT_URL).rstrip("/")
@@ -132,4 +181,10 @@ def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy) -> A
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"'{url}' is no address for anthropic_base_url in anima.toml; write it as {_DEFAULT_URL}")
     timeout = anthropic.Timeout(_SILENCE_S, connect=_CONNECT_S)
-    return Anthropic(model, anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=timeout), url, policy)
+    if key.startswith(_SUBSCRIPTION):
+        client = anthropic.AsyncAnthropic(
+            auth_token=key, default_headers=_SUBSCRIPTION_BETA, base_url=url, max_retries=0, timeout=timeout
+        )
+    else:
+        client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=timeout)
+    return Anthropic(model, client, url, policy)

@@ -4,8 +4,6 @@ import asyncio
 import json
 import logging
 import time
-from datetime import UTC, datetime
-from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
@@ -14,12 +12,13 @@ from nous_messages_server import Line, Server, closing, cut_after, fails, openin
 
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.nous.anthropic import open_anthropic
-from anima.nous.anthropic_wire import Failure, judge, read_failure, render
-from anima.nous.model import Call, Done, Message, Reply, Request, Restart, Text, Thinking, ToolSpec
-from anima.nous.retry import Policy, Transient, read_retry_after, wait_s
+from anima.nous.anthropic_errors import Failure, judge, read_failure
+from anima.nous.model import Call, Done, Message, Reply, Request, Restart, Text, Thinking
+from anima.nous.retry import Policy, Transient
 
 KEY = "sk-ant-SECRET-0123456789"
 QUICK = Policy(delay_s=0.01, delay_max_s=0.05, total_s=5)
+CACHED = {"type": "ephemeral"}
 HELLO = Request("Be brief.", (Message("user", "hello"),))
 
 
@@ -44,13 +43,13 @@ def ask(*plays, request: Request = HELLO, policy: Policy = QUICK) -> tuple[list,
 
 def test_an_answer_streams_and_its_usage_counts_the_cache():
     deltas, _, server = ask(says("Hel", "lo"))
-    assert deltas == [Text("Hel"), Text("lo"), Done("end_turn", 22, 9)]
+    assert deltas == [Text("Hel"), Text("lo"), Done("end_turn", 22, 9, 7, 5)]
     assert server.requests == [
         {
             "model": "claude-test",
             "max_tokens": 4096,
-            "system": "Be brief.",
-            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+            "system": [{"type": "text", "text": "Be brief.", "cache_control": CACHED}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello", "cache_control": CACHED}]}],
             "stream": True,
         },
     ]
@@ -226,7 +225,8 @@ def tool_play(*pieces: str, stop_reason: str = "tool_use"):
 
 def test_a_tool_call_whose_json_comes_in_pieces_is_whole():
     deltas, _, _ = ask(tool_play("", '{"comm', 'and": "echo \\u00', 'e4"}'))
-    assert deltas == [Thinking("hm"), Call("toolu_1", "exec", {"command": "echo ä"}), Done("tool_use", 22, 9)]
+    signed = Thinking("", "abc", "anthropic:claude-test")
+    assert deltas == [Thinking("hm"), signed, Call("toolu_1", "exec", {"command": "echo ä"}), Done("tool_use", 22, 9, 7, 5)]
 
 
 def test_a_tool_call_without_arguments_has_none():
@@ -237,7 +237,7 @@ def test_a_tool_call_without_arguments_has_none():
 def test_a_tool_call_that_makes_no_sense_is_asked_for_again(broken):
     deltas, reply, _ = ask(tool_play(broken), tool_play('{"command": "ls"}'))
     assert [each.args for each in reply.calls] == [{"command": "ls"}]
-    assert any(isinstance(each, Restart) for each in deltas)
+    assert [each.text for each in deltas if isinstance(each, Thinking)] == ["hm", ""], "the same thought is not shown twice"
 
 
 def test_a_tool_call_cut_by_the_limit_of_tokens_is_left_out_and_the_limit_told():
@@ -268,7 +268,7 @@ def test_an_empty_answer_is_an_answer():
         await opening(line)
         await closing(line, "end_turn", tokens_out=1)
 
-    assert ask(nothing)[0] == [Done("end_turn", 22, 1)]
+    assert ask(nothing)[0] == [Done("end_turn", 22, 1, 7, 5)]
 
 
 def test_cancelling_ends_the_request_at_the_server():
@@ -320,74 +320,6 @@ def test_a_key_or_address_that_cannot_be_right_is_refused_before_anything_is_sen
         open_anthropic("m", key, url, QUICK)
 
 
-def test_tool_results_follow_their_calls_and_neighbours_of_one_role_are_joined():
-    request = Request(
-        "",
-        (
-            Message("assistant", "from before the window"),
-            Message("user", "a"),
-            Message("user", " "),
-            Message("assistant", "", (Call("1", "x", {}), Call("2", "y", {"k": 1}))),
-            Message("tool", "r1", call_id="1"),
-            Message("tool", "r2", call_id="2", ok=False),
-            Message("user", "b"),
-        ),
-        tools=(ToolSpec("x", "does x", {"type": "object"}),),
-    )
-    body = render(request, "m")
-    assert "system" not in body
-    assert body["tools"] == [{"name": "x", "description": "does x", "input_schema": {"type": "object"}}]
-    assert body["messages"] == [
-        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "(an empty message)"}]},
-        {
-            "role": "assistant",
-            "content": [
-                {"type": "tool_use", "id": "1", "name": "x", "input": {}},
-                {"type": "tool_use", "id": "2", "name": "y", "input": {"k": 1}},
-            ],
-        },
-        {
-            "role": "user",
-            "content": [
-                {"type": "tool_result", "tool_use_id": "1", "content": "r1", "is_error": False},
-                {"type": "tool_result", "tool_use_id": "2", "content": "r2", "is_error": True},
-                {"type": "text", "text": "b"},
-            ],
-        },
-    ]
-
-
-def test_the_reminder_stands_last_and_apart_from_the_persons_words():
-    body = render(
-        Request("", (Message("user", "a"), Message("assistant", "b"), Message("user", "c")), reminder="Be kind."), "m"
-    )
-    assert body["messages"][-1]["content"] == [
-        {"type": "text", "text": "c"},
-        {"type": "text", "text": "<reminder>\nBe kind.\n</reminder>"},
-    ]
-    assert "Be kind." not in str(body["messages"][:-1])
-    assert render(Request("", (), reminder="Be kind."), "m")["messages"] == []
-
-
-@given(
-    st.lists(
-        st.builds(
-            Message,
-            st.sampled_from(["user", "assistant", "tool"]),
-            st.text(max_size=5),
-            st.lists(st.builds(Call, st.text(max_size=3), st.text(max_size=3), st.just({})), max_size=2).map(tuple),
-        ),
-        max_size=12,
-    ),
-)
-def test_any_history_renders_to_alternating_roles_without_empty_blocks(messages):
-    rendered = render(Request("", tuple(messages)), "m")["messages"]
-    assert [each["role"] for each in rendered] == ["user", "assistant"] * (len(rendered) // 2) + ["user"] * (len(rendered) % 2)
-    blocks = [block for each in rendered for block in each["content"]]
-    assert all(each["content"] for each in rendered)
-    assert all(block["text"].strip() for block in blocks if block["type"] == "text")
-
-
 @given(
     st.integers(0, 999),
     st.from_type(dict[str, object])
@@ -408,27 +340,3 @@ def test_any_error_body_is_judged_to_one_sentence(status, body):
 def test_an_error_inside_a_stream_is_judged_by_its_kind():
     body = {"type": "error", "error": {"type": "authentication_error", "message": "no"}}
     assert read_failure(200, body, 3.0) == Failure(401, "authentication_error", "", "no", 3.0)
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1e6), st.none() | st.floats(0, 1e6), st.floats(0, 0.999))
-def test_a_wait_is_jittered_bounded_and_never_reaches_past_the_deadline(failures, elapsed, after, chance):
-    policy = Policy(0.5, 20, 120)
-    wait = wait_s(policy, failures, elapsed, after, chance)
-    if wait is not None:
-        assert wait >= 0
-        assert elapsed + wait <= 120
-        assert wait >= after if after is not None else wait <= min(20, 0.5 * 2 ** min(failures - 1, 10))
-
-
-@given(st.text())
-def test_any_retry_after_is_read_or_ignored(header):
-    seconds = read_retry_after(header, 0.0)
-    assert seconds is None or 0 <= seconds <= 86_400
-
-
-def test_retry_after_may_be_a_date():
-    now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-    later = format_datetime(now.replace(second=30), usegmt=True)
-    assert read_retry_after(later, now.timestamp()) == 30.0
-    assert read_retry_after("nan", 0) is None
-    assert read_retry_after(None, 0) is None
