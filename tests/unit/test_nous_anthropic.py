@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from nous_messages_server import Line, Server, closing, cut_after, fails, openin
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.nous.anthropic import open_anthropic
 from anima.nous.anthropic_errors import Failure, judge, read_failure
-from anima.nous.model import Call, Done, Message, Reply, Request, Restart, Text, Thinking
+from anima.nous.model import Call, Done, Message, Overflow, Reply, Request, Restart, Text, Thinking
 from anima.nous.retry import Policy, Transient
 
 KEY = "sk-ant-SECRET-0123456789"
@@ -340,3 +341,229 @@ def test_any_error_body_is_judged_to_one_sentence(status, body):
 def test_an_error_inside_a_stream_is_judged_by_its_kind():
     body = {"type": "error", "error": {"type": "authentication_error", "message": "no"}}
     assert read_failure(200, body, 3.0) == Failure(401, "authentication_error", "", "no", 3.0)
+
+
+# -- thinking, whole answers, counting, subscriptions --------------------------------------------------------------------
+
+
+def test_what_was_thought_comes_signed_and_redacted_thoughts_come_sealed():
+    async def think(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await line.event("content_block_start", index=0, content_block={"type": "redacted_thinking", "data": "sealed"})
+        await line.event("content_block_stop", index=0)
+        await line.event("content_block_start", index=1, content_block={"type": "thinking", "thinking": "", "signature": ""})
+        for piece in ("let me", " see"):
+            await line.event("content_block_delta", index=1, delta={"type": "thinking_delta", "thinking": piece})
+        await line.event("content_block_delta", index=1, delta={"type": "signature_delta", "signature": "sig"})
+        await line.event("content_block_stop", index=1)
+        await line.event("content_block_start", index=2, content_block={"type": "text", "text": "Yes."})
+        await line.event("content_block_stop", index=2)
+        await closing(line, "end_turn")
+
+    _, reply, _ = ask(think)
+    by = "anthropic:claude-test"
+    assert reply.thoughts == (Thinking("", "sealed", by, redacted=True), Thinking("let me see", "sig", by))
+    assert (reply.text, reply.thinking) == ("Yes.", "let me see")
+
+
+def test_thoughts_the_api_does_not_want_back_are_left_out_of_the_next_attempt():
+    thought = Thinking("hm", "stale", "anthropic:claude-test")
+    call = Message("assistant", "", (Call("1", "x", {}),), thoughts=(thought,))
+    request = Request("", (Message("user", "a"), call, Message("tool", "r", call_id="1")))
+    _, reply, server = ask(
+        fails(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
+        says("ok"),
+        request=request,
+    )
+    assert reply.text == "ok"
+    assert ["stale" in json.dumps(each) for each in server.requests] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ours"),
+    [
+        ("pause_turn", "pause_turn"),
+        ("max_tokens", "max_tokens"),
+        ("model_context_window_exceeded", "context"),
+        ("new", "end_turn"),
+    ],
+)
+def test_every_way_to_stop_is_a_word_of_ours(reason, ours):
+    assert ask(says("Well", stop_reason=reason))[0][-1].stop_reason == ours
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        fails(400, "invalid_request_error", "prompt is too long: 1234567 tokens > 1000000 maximum"),
+        fails(400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 199000 + 16000 > 200000"),
+        fails(413, "request_too_large"),
+    ],
+)
+def test_a_conversation_too_long_is_told_apart_so_that_a_shorter_one_can_be_tried(play):
+    with pytest.raises(Overflow, match=r"too large.*animactl clear"):
+        ask(play, says("never"))
+
+
+WHOLE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-test",
+    "content": [
+        {"type": "thinking", "thinking": "hm", "signature": "sig"},
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "t1", "name": "exec", "input": {"command": "ls"}},
+    ],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 10, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 9},
+}
+
+
+def whole(answer: dict, content_type: str = "application/json"):
+    async def play(line: Line) -> None:
+        body = json.dumps(answer).encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+        await line.raw(head.encode() + body)
+
+    return play
+
+
+def test_an_answer_that_is_not_streamed_says_the_same():
+    request = replace(HELLO, streamed=False)
+    deltas, _, server = ask(whole(WHOLE), request=request)
+    assert deltas == [
+        Thinking("hm"),
+        Thinking("", "sig", "anthropic:claude-test"),
+        Text("I look."),
+        Call("t1", "exec", {"command": "ls"}),
+        Done("tool_use", 22, 9, 7, 5),
+    ]
+    assert not server.requests[0].get("stream")
+
+
+def test_an_answer_that_is_not_streamed_is_retried_and_refused_alike():
+    request = replace(HELLO, streamed=False)
+    assert ask(fails(529, "overloaded_error"), whole(WHOLE), request=request)[1].text == "I look."
+    with pytest.raises(Refused, match="declined"):
+        ask(whole({**WHOLE, "stop_reason": "refusal"}), request=request)
+    with pytest.raises(Refused, match=r"text/html.*anthropic_base_url"):
+        ask(whole({}, "text/html"), request=request)
+
+
+def opened_at(url: str, key: str = KEY):
+    return open_anthropic("claude-test", key, url, QUICK)
+
+
+def test_tokens_are_counted_by_the_api_without_an_answer():
+    async def go(*plays):
+        async with Server(*plays) as server:
+            model = opened_at(server.url)
+            try:
+                return await model.count_tokens(HELLO), server
+            finally:
+                await model.close()
+
+    counted, server = asyncio.run(go(whole({"input_tokens": 17})))
+    assert counted == 17
+    assert "count_tokens" in server.headers[0]["line"]
+    assert set(server.requests[0]) == {"model", "messages", "system"}
+    with pytest.raises(Unavailable, match=r"overloaded.*cannot be counted now"):
+        asyncio.run(go(fails(529, "overloaded_error")))
+    with pytest.raises(Refused, match="refused the key"):
+        asyncio.run(go(fails(401, "authentication_error")))
+
+
+def headers_for(key: str) -> dict[str, str]:
+    async def go():
+        async with Server(says("ok")) as server:
+            model = opened_at(server.url, key)
+            async for _ in model.stream(HELLO):
+                pass
+            await model.close()
+            return server.headers[0]
+
+    return asyncio.run(go())
+
+
+def test_a_token_of_a_subscription_travels_as_a_bearers_with_its_beta_header(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-api-of-somebody-else")
+    headers = headers_for("sk-ant-oat01-SECRET")
+    assert headers["authorization"] == "bearer sk-ant-oat01-secret"
+    assert headers["anthropic-beta"] == "oauth-2025-04-20"
+    assert "somebody" not in json.dumps(headers)
+    assert "anthropic-beta" not in headers_for(KEY)
+
+
+def test_a_token_of_a_subscription_stands_in_no_error():
+    token = "sk-ant-oat01-SECRET"
+
+    async def go():
+        async with Server(fails(400, "invalid_request_error", f"not with {token}")) as server:
+            model = opened_at(server.url, token)
+            try:
+                async for _ in model.stream(HELLO):
+                    pass
+            finally:
+                await model.close()
+
+    with pytest.raises(Refused) as caught:
+        asyncio.run(go())
+    assert "***" in str(caught.value)
+    assert token not in str(caught.value)
+
+
+# -- where no API is ------------------------------------------------------------------------------------------------------
+
+
+def listen(url: str) -> None:
+    async def go():
+        model = open_anthropic("claude-test", KEY, url, Policy(0.01, 0.02, 0.3))
+        try:
+            async for _ in model.stream(HELLO):
+                pass
+        finally:
+            await model.close()
+
+    asyncio.run(go())
+
+
+def test_a_name_nobody_has_and_a_port_without_tls_are_told_in_one_sentence():
+    with pytest.raises((Refused, Unavailable), match=r"nobody\.invalid"):  # unavailable where no resolver says for certain
+        listen("https://nobody.invalid")
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def go():
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+            model = opened_at(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            try:
+                async for _ in model.stream(HELLO):
+                    pass
+            finally:
+                await model.close()
+
+    with pytest.raises(Refused, match="speaks no TLS; write its address with http://"):
+        asyncio.run(go())
+
+
+def test_an_answer_of_ten_megabytes_is_cut_off_while_it_comes():
+    sent = 0
+
+    async def flood(line: Line) -> None:
+        nonlocal sent
+        await line.begin()
+        await opening(line)
+        for _ in range(100):
+            await line.event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 100_000})
+            sent += 100_000
+        await line.gone()
+
+    with pytest.raises(Refused, match=r"grew beyond 900 KiB .* ask for less"):
+        ask(flood)
+    assert sent < 10_000_000, "the rest was not waited for"
