@@ -79,8 +79,10 @@ def _show(section: object, secrets: frozenset[str]) -> None:
     print()
 
 
-def toml(value: str | float) -> str:
+def toml(value: str | float | tuple[str, ...]) -> str:
     """A value as TOML writes it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -18,7 +18,7 @@ from anima.errors import ConfigError
 S = TypeVar("S")
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of texts"}
 _PARSER_PLACE = re.compile(r" ?\(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
 
@@ -83,7 +83,7 @@ def section(document: Document, made: type[S], references: Mapping[str, str], ta
         if key not in known:
             raise document.wrong(place, unknown(key, list(known), "key"))
         default, about = known[key]
-        resolved = _resolve(document, place, value, references)
+        resolved = resolve(document, place, value, references)
         if about.secret and resolved:
             document.secrets.add(str(resolved))
         sort = type(default)
@@ -97,8 +97,10 @@ def unknown(name: str, allowed: list[str], what: str) -> str:
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(allowed)}")
 
 
-def _resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
+def resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
     """The value with every ${...} replaced; what came from a credential is remembered as a secret."""
+    if isinstance(value, list):
+        return [resolve(document, place, each, references) for each in value]
     if not isinstance(value, str) or "${" not in value:
         return value
 
@@ -121,6 +123,8 @@ def _missing(name: str) -> str:
 
 def _typed(value: Any, sort: type[Value], replaced: bool) -> Any:
     """Text that stood for a reference, as the option's type where it can be; whole numbers as numbers."""
+    if sort is tuple and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
     if type(value) is int and sort is float and abs(value) < 1 << 53:
         return float(value)
     if not replaced or sort is str:
@@ -128,7 +132,7 @@ def _typed(value: Any, sort: type[Value], replaced: bool) -> Any:
     if sort is bool:
         return {"true": True, "false": False}.get(value, value)
     try:
-        return sort(value)
+        return sort(value) if sort is not tuple else value
     except ValueError:
         return value
 

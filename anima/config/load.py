@@ -8,12 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from anima.config.check import Document, parse, read_text, section, unknown
+from anima.config.models import load_models
 from anima.config.schema import SECTIONS, Agent, House, Log, Models, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
 from anima.paths import Home
 
-_PROVIDER_KEYS = ("ANTHROPIC_API_KEY",)  # read by providers straight from the environment, so never to be logged either
+_PROVIDER_KEYS = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "OPENAI_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "ARK_API_KEY",
+    "VLLM_API_KEY",
+    "LLAMA_API_KEY",
+    "LMSTUDIO_API_KEY",
+)  # read by providers straight from the environment, so never to be logged either
 
 
 def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
@@ -35,7 +46,9 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
         )
     log = section(document, Log, references, "log")
     keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
-    return House(models, supervisor, log, frozenset(document.secrets | set(credentials.values()) | keys))
+    definitions, secrets = load_models(home, references)
+    secrets |= document.secrets | set(credentials.values()) | keys
+    return House(models, supervisor, log, definitions, frozenset(secrets))
 
 
 def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -> Agent:
@@ -96,7 +109,15 @@ def house_digest(house: House) -> str:
 def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
     folder = home.agent(name)
-    return digest(house_digest(house), house.models, agent, folder / "agent.toml", folder / "persona.md", folder / "always.md")
+    return digest(
+        house_digest(house),
+        house.models,
+        house.definitions,
+        agent,
+        folder / "agent.toml",
+        folder / "persona.md",
+        folder / "always.md",
+    )
 
 
 def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,73 @@
+"""Shared definitions of models: `$ANIMA_HOME/models/NAME.toml`, read and checked like all settings.
+
+Whoever writes NAME where a model is asked for means what stands in that file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from anima.config.check import Document, parse, read_text, resolve, section
+from anima.config.schema import MODEL_PROVIDERS, Definition
+from anima.errors import ConfigError, Refused
+from anima.ids import check_name
+from anima.paths import Home
+
+_BUILT_IN = ("reflex", "scripted")  # models that need no definition, and whose names none may take
+_OURS = frozenset({"model", "messages", "input", "stream", "tools"})  # fields of a request that `params` cannot replace
+_TABLES = ("headers", "params")
+
+
+def load_models(home: Home, references: Mapping[str, str]) -> tuple[dict[str, Definition], set[str]]:
+    """All definitions by name, and the secrets in them. Raises ConfigError as "file:line: key: what is wrong"."""
+    found: dict[str, Definition] = {}
+    documents: dict[str, Document] = {}
+    secrets: set[str] = set()
+    try:
+        paths = sorted(each for each in home.models.iterdir() if each.suffix == ".toml" and not each.name.startswith("."))
+    except FileNotFoundError:
+        return {}, set()
+    except OSError as error:
+        raise ConfigError(f"{home.models} cannot be read: {error.strerror}; correct its permissions") from error
+    for path in paths:
+        documents[path.stem] = document = parse(path, read_text(path))
+        found[path.stem] = _definition(document, path.stem, references)
+        secrets |= document.secrets
+    for name, definition in found.items():
+        for each in definition.fallbacks:
+            if each not in found and each.partition(":")[0] not in (*MODEL_PROVIDERS[1:], *_BUILT_IN):
+                raise documents[name].wrong(
+                    ("fallbacks",), f"there is no model '{each}'; name a file of {home.models} or write provider:model"
+                )
+    return found, secrets
+
+
+def _definition(document: Document, name: str, references: Mapping[str, str]) -> Definition:
+    try:
+        check_name(name)
+    except Refused as error:
+        raise ConfigError(f"{document.path}: {error}") from None
+    if name in MODEL_PROVIDERS or name in _BUILT_IN:
+        raise ConfigError(f"{document.path}: '{name}' means the provider of that name; give the file another one")
+    headers = _table(document, "headers", references)
+    params = _table(document, "params", references)
+    for key, value in headers.items():
+        if not isinstance(value, str) or not value.isascii() or not (key + value).isprintable():
+            raise document.wrong(("headers", key), 'is no header; write it as Name = "value", in plain ASCII')
+        document.secrets.add(value)
+    if taken := _OURS & params.keys():
+        raise document.wrong(("params", min(taken)), "cannot be set here; it follows from the conversation")
+    values = {key: value for key, value in document.values.items() if key not in _TABLES}
+    definition = section(replace(document, values=values), Definition, references)
+    if definition.provider == "compatible" and not definition.base_url:
+        raise document.wrong(("base_url",), "is missing; say where the server is, as https://HOST/v1, or name its provider")
+    if not definition.model and definition.provider in ("compatible", "ollama", "vllm", "lmstudio"):
+        raise document.wrong(("model",), "is missing; say what the server calls the model")
+    return replace(definition, headers=headers, params=params)
+
+
+def _table(document: Document, name: str, references: Mapping[str, str]) -> dict[str, Any]:
+    values = document.values.get(name, {})
+    if not isinstance(values, dict):
+        raise document.wrong((name,), f"is a section; write [{name}] and its keys below")
+    return {key: resolve(document, (name, key), value, references) for key, value in values.items()}

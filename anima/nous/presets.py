@@ -1,0 +1,53 @@
+"""The providers by name: where each is reached, what its key is called, which dialect it speaks. A new one is a line here."""
+
+from dataclasses import dataclass
+
+from anima.nous.openai_chat import Accent
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One provider that speaks a dialect of OpenAI's."""
+
+    who: str  #: its name in sentences
+    url: str  #: "": must be given
+    key_variable: str = ""  #: of the environment; "" where no key is needed
+    model: str = ""  #: when none is named; "": one must be
+    dialect: str = "chat"
+    accent: Accent = Accent()
+    local: bool = False  #: runs on a machine of one's own: no key is asked for, and it costs nothing
+
+
+PRESETS: dict[str, Preset] = {
+    "openai": Preset(
+        "OpenAI",
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        "gpt-6.1-sol",
+        "responses",
+        Accent(tokens_field="max_completion_tokens", effort=True),
+    ),
+    "gemini": Preset(
+        "Gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        "gemini-3.8-flash",
+        accent=Accent(effort=True),
+    ),
+    "openrouter": Preset(
+        "OpenRouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        "openrouter/auto",
+        accent=Accent(effort=True, returns="reasoning_details"),
+    ),
+    "ark": Preset("Ark", "https://ark.cn-beijing.volces.com/api/v3", "ARK_API_KEY", "doubao-seed-1-8-251228"),
+    "ollama": Preset("Ollama", "http://127.0.0.1:11434/v1", local=True),
+    "vllm": Preset("vLLM", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", local=True),
+    "llamacpp": Preset("llama.cpp", "http://127.0.0.1:8080/v1", "LLAMA_API_KEY", "default", local=True),
+    "lmstudio": Preset("LM Studio", "http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", local=True),
+    "compatible": Preset("the server", "", "", local=True),  # any other address, by a definition in models/
+}
+
+#: Providers whose key in the environment decides when nothing is configured, the first that is set; anthropic before all.
+DECIDING = ("openai", "gemini", "openrouter", "ark")
