@@ -5,8 +5,9 @@ The SDK's own retries are off: they cannot know what was shown already. See nous
 
 import json
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,25 +28,39 @@ MODULES = ("anthropic", "anthropic.resources.messages")  #: heavy (about a secon
 _DEFAULT_URL = "https://api.anthropic.com"
 _CONNECT_S = 10.0
 _WHOLE_S = 600.0  # an answer that is not streamed is silent until it is complete
+_WORD = 5  # a value of a header with so many characters is a word, not a secret
 _SUBSCRIPTION = "sk-ant-oat"  # how tokens of a subscription begin; `claude setup-token` makes them
 _SUBSCRIPTION_BETA = {"anthropic-beta": "oauth-2025-04-20"}
-_SILENCE_S = 120.0  # the API pings a quiet stream every few seconds; this long without a byte, the line is dead
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What a definition in models/ may say beyond model, key and address."""
+
+    name: str = ""  #: of the definition; "": provider and model are the name
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  #: sent with every request; as secret as the key
+    params: Mapping[str, Any] = field(default_factory=dict)  #: fields of the body that win over ours
+    silence_s: float = 120.0  #: so long without a byte, and the line is dead; the API pings a quiet stream
 
 
 class Anthropic:
-    """One model of Anthropic. The key is held by the SDK's client alone and appears in no text this class makes."""
+    """One model of Anthropic. Its secrets appear in no text this class makes."""
 
-    def __init__(self, model: str, client: "AsyncAnthropic", url: str, policy: Policy) -> None:
+    def __init__(self, model: str, client: "AsyncAnthropic", policy: Policy, extra: Extra) -> None:
         self._model = model
         self._client = client
-        self._url = url
+        self._url = str(client.base_url).rstrip("/")
         self._policy = policy
+        self._extra = extra
+        self._secrets = [
+            each for each in (client.api_key, client.auth_token, *extra.headers.values()) if each and len(each) > _WORD
+        ]
         self._failures = failures()
 
     @property
     def name(self) -> str:
-        """anthropic:MODEL."""
-        return f"anthropic:{self._model}"
+        """As configured: anthropic:MODEL, or the name of the definition."""
+        return self._extra.name or f"anthropic:{self._model}"
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self._url}>"
@@ -81,7 +96,7 @@ class Anthropic:
         if not body["messages"]:  # the API refuses a request without a message; nobody asked, so nothing is answered
             yield Done("end_turn", 0, 0)
             return
-        reading = Reading(self.name)
+        reading = Reading(f"anthropic:{self._model}")
         try:
             said = self._flow(body, reading) if call.request.streamed else self._whole(body, reading)
             async with aclosing(said) as deltas:
@@ -93,14 +108,16 @@ class Anthropic:
             raise Transient("Anthropic broke off in the middle of the answer")
 
     async def _flow(self, body: dict[str, Any], reading: Reading) -> AsyncGenerator[Delta, None]:
-        async with await self._client.messages.create(stream=True, **body) as events:
+        async with await self._client.messages.create(stream=True, extra_body=self._extra.params, **body) as events:
             self._check_content(events.response.headers.get("content-type", ""), "event-stream")
             async for event in events:
                 for delta in reading.read(event):
                     yield delta
 
     async def _whole(self, body: dict[str, Any], reading: Reading) -> AsyncGenerator[Delta, None]:
-        answer = await self._client.messages.with_raw_response.create(stream=False, timeout=_WHOLE_S, **body)
+        answer = await self._client.messages.with_raw_response.create(
+            stream=False, timeout=_WHOLE_S, extra_body=self._extra.params, **body
+        )
         self._check_content(answer.headers.get("content-type", ""), "json")
         for delta in reading.read_whole(await answer.parse()):
             yield delta
@@ -132,10 +149,11 @@ class Anthropic:
         return network(error, self._url, self._redact(str(cause)) or type(cause).__name__)
 
     def _redact(self, said: Any) -> Any:
-        """`said` without the key, should the other side have repeated it."""
-        key = self._client.api_key or self._client.auth_token
+        """`said` without key and headers, should the other side have repeated them."""
         if isinstance(said, str):
-            return said.replace(key, "***") if key else said
+            for secret in self._secrets:
+                said = said.replace(secret, "***")
+            return said
         if isinstance(said, dict):
             return {name: self._redact(value) for name, value in said.items()}
         return said
@@ -161,7 +179,7 @@ def failures() -> tuple[type[Exception], ...]:
     return (anthropic.APIError, library.HTTPError, library.StreamError, json.JSONDecodeError)
 
 
-def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy) -> Anthropic:
+def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy, extra: Extra = Extra()) -> Anthropic:
     """Claude, ready to be asked; nothing is sent yet. Raises ConfigError for a key or an address that cannot be right.
 
     `api_key` may be a token of a subscription as well; it then travels as a bearer's, with the beta header it needs.
@@ -180,11 +198,13 @@ def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy) -> A
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"'{url}' is no address for anthropic_base_url in anima.toml; write it as {_DEFAULT_URL}")
-    timeout = anthropic.Timeout(_SILENCE_S, connect=_CONNECT_S)
-    if key.startswith(_SUBSCRIPTION):
-        client = anthropic.AsyncAnthropic(
-            auth_token=key, default_headers=_SUBSCRIPTION_BETA, base_url=url, max_retries=0, timeout=timeout
-        )
-    else:
-        client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, timeout=timeout)
-    return Anthropic(model, client, url, policy)
+    subscribed = key.startswith(_SUBSCRIPTION)
+    client = anthropic.AsyncAnthropic(
+        api_key=None if subscribed else key,
+        auth_token=key if subscribed else None,
+        default_headers={**(_SUBSCRIPTION_BETA if subscribed else {}), **extra.headers},
+        base_url=url,
+        max_retries=0,
+        timeout=anthropic.Timeout(extra.silence_s, connect=_CONNECT_S),
+    )
+    return Anthropic(model, client, policy, extra)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nous_messages_server import Line, Server, closing, cut_after, fails, opening, says, sse
 
 from anima.errors import ConfigError, Refused, Unavailable
-from anima.nous.anthropic import open_anthropic
+from anima.nous.anthropic import Extra, open_anthropic
 from anima.nous.anthropic_errors import Failure, judge, read_failure
 from anima.nous.model import Call, Done, Message, Overflow, Reply, Request, Restart, Text, Thinking
 from anima.nous.retry import Policy, Transient
@@ -567,3 +567,27 @@ def test_an_answer_of_ten_megabytes_is_cut_off_while_it_comes():
     with pytest.raises(Refused, match=r"grew beyond 900 KiB .* ask for less"):
         ask(flood)
     assert sent < 10_000_000, "the rest was not waited for"
+
+
+def test_headers_and_fields_of_a_definition_go_with_every_request_and_its_headers_are_secrets():
+    extra = Extra("mine", {"x-team": "team-secret-7"}, {"temperature": 0.5, "max_tokens": 7})
+
+    async def go():
+        async with Server(says("ok"), fails(400, "invalid_request_error", "team-secret-7 may not")) as server:
+            model = open_anthropic("claude-test", KEY, server.url, QUICK, extra)
+            said = []
+            try:
+                for _ in range(2):
+                    said += [delta async for delta in model.stream(HELLO)]
+            except Refused as error:
+                said.append(error)
+            finally:
+                await model.close()
+            return model, said, server
+
+    model, said, server = asyncio.run(go())
+    assert model.name == "mine"
+    assert server.headers[0]["x-team"] == "team-secret-7"
+    assert (server.requests[0]["temperature"], server.requests[0]["max_tokens"]) == (0.5, 7)
+    assert "*** may not" in str(said[-1])
+    assert "team-secret-7" not in repr(extra)
