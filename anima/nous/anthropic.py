@@ -4,7 +4,6 @@ The SDK's own retries are off: they cannot know what was shown already. See nous
 """
 
 import json
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from anima.clock import SYSTEM
 from anima.errors import ConfigError, Refused, Unavailable
+from anima.limits import MIB
 from anima.nous.anthropic_errors import doubts_thoughts, judge, read_failure
 from anima.nous.anthropic_request import render
 from anima.nous.anthropic_stream import Reading
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 DEFAULT_MODEL = "claude-sonnet-5-5"  #: the vendor's "best combination of speed and intelligence", November 2026
-MODULES = ("anthropic", "anthropic.resources.messages")  #: heavy (about a second); the root imports them before it forks
+MODULES = (
+    "anthropic",
+    "anthropic.resources.messages",
+    "anima.nous.anthropic_http",
+)  #: heavy (about a second); the root imports them before it forks
 
 _DEFAULT_URL = "https://api.anthropic.com"
 _CONNECT_S = 10.0
+_ANSWER_BYTES_MAX = 64 * MIB  # frames of a stream weigh some hundred bytes for each token; this is beyond any answer
 _WHOLE_S = 600.0  # an answer that is not streamed is silent until it is complete
 _WORD = 5  # a value of a header with so many characters is a word, not a secret
 _SUBSCRIPTION = "sk-ant-oat"  # how tokens of a subscription begin; `claude setup-token` makes them
@@ -47,6 +52,8 @@ class Anthropic:
     """One model of Anthropic. Its secrets appear in no text this class makes."""
 
     def __init__(self, model: str, client: "AsyncAnthropic", policy: Policy, extra: Extra) -> None:
+        from anima.nous.anthropic_http import FAILURES
+
         self._model = model
         self._client = client
         self._url = str(client.base_url).rstrip("/")
@@ -55,7 +62,7 @@ class Anthropic:
         self._secrets = [
             each for each in (client.api_key, client.auth_token, *extra.headers.values()) if each and len(each) > _WORD
         ]
-        self._failures = failures()
+        self._failures = FAILURES
 
     @property
     def name(self) -> str:
@@ -109,7 +116,12 @@ class Anthropic:
 
     async def _flow(self, body: dict[str, Any], reading: Reading) -> AsyncGenerator[Delta, None]:
         async with await self._client.messages.create(stream=True, extra_body=self._extra.params, **body) as events:
-            self._check_content(events.response.headers.get("content-type", ""), "event-stream")
+            sort = events.response.headers.get("content-type", "")
+            if "json" in sort:  # a server, or a proxy, that does not stream
+                for delta in reading.read_whole(_message(await events.response.aread())):
+                    yield delta
+                return
+            self._check_content(sort, "event-stream")
             async for event in events:
                 for delta in reading.read(event):
                     yield delta
@@ -119,7 +131,7 @@ class Anthropic:
             stream=False, timeout=_WHOLE_S, extra_body=self._extra.params, **body
         )
         self._check_content(answer.headers.get("content-type", ""), "json")
-        for delta in reading.read_whole(await answer.parse()):
+        for delta in reading.read_whole(_message(await answer.read())):
             yield delta
 
     def _check_content(self, content_type: str, expected: str) -> None:
@@ -159,6 +171,16 @@ class Anthropic:
         return said
 
 
+def _message(body: bytes) -> Any:
+    """A message that came whole. Raises Transient for bytes that are none."""
+    from anthropic.types import Message
+
+    try:
+        return Message.model_validate_json(body)
+    except ValueError:
+        raise Transient("Anthropic sent an answer that makes no sense") from None
+
+
 class _Call:
     """One request through all its attempts."""
 
@@ -167,24 +189,14 @@ class _Call:
         self.thoughts = True  # until the API does not want them back
 
 
-def failures() -> tuple[type[Exception], ...]:
-    """What may come out of the SDK when the network or the API fails; anything else is a mistake of ours.
-
-    While a stream is read the SDK lets errors of its HTTP library through unchanged. Which library that is (httpx, later
-    httpx2) is the SDK's affair, so it is found through the client class that the SDK derives from it.
-    """
-    import anthropic
-
-    library = sys.modules[anthropic.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]]
-    return (anthropic.APIError, library.HTTPError, library.StreamError, json.JSONDecodeError)
-
-
 def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy, extra: Extra = Extra()) -> Anthropic:
     """Claude, ready to be asked; nothing is sent yet. Raises ConfigError for a key or an address that cannot be right.
 
     `api_key` may be a token of a subscription as well; it then travels as a bearer's, with the beta header it needs.
     """
     import anthropic
+
+    from anima.nous.anthropic_http import bounded_client
 
     key, url = api_key.strip(), (base_url or _DEFAULT_URL).rstrip("/")
     model = model or DEFAULT_MODEL
@@ -206,5 +218,6 @@ def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy, extr
         base_url=url,
         max_retries=0,
         timeout=anthropic.Timeout(extra.silence_s, connect=_CONNECT_S),
+        http_client=bounded_client(_ANSWER_BYTES_MAX),
     )
     return Anthropic(model, client, policy, extra)

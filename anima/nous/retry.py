@@ -123,6 +123,8 @@ def network(error: BaseException, url: str, said: str) -> Transient | Refused:
     A certificate that cannot be verified, a name that nobody has and a port that speaks no TLS will not pass by themselves.
     """
     for cause in _causes(error):
+        if isinstance(cause, Refused):  # a limit of ours, raised below an HTTP library that wraps everything
+            return cause
         reason = getattr(cause, "reason", "") or str(cause)
         if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause):
             return Refused(f"the certificate of {url} cannot be verified; correct the address or install its authority")

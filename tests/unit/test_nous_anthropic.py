@@ -591,3 +591,29 @@ def test_headers_and_fields_of_a_definition_go_with_every_request_and_its_header
     assert (server.requests[0]["temperature"], server.requests[0]["max_tokens"]) == (0.5, 7)
     assert "*** may not" in str(said[-1])
     assert "team-secret-7" not in repr(extra)
+
+
+def test_a_server_that_does_not_stream_is_understood_all_the_same():
+    assert ask(whole(WHOLE))[1].calls == [Call("t1", "exec", {"command": "ls"})]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_whole_answer_that_is_not_json_is_asked_for_again(streamed):
+    async def garbage(line: Line) -> None:
+        await line.raw(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{malformed ")
+
+    good = says("ok") if streamed else whole({**WHOLE, "content": [{"type": "text", "text": "ok"}]})
+    assert ask(garbage, good, request=replace(HELLO, streamed=streamed))[1].text == "ok"
+
+
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
+def test_an_endless_line_is_cut_off_before_it_fills_the_memory(content_type, monkeypatch):
+    monkeypatch.setattr("anima.nous.anthropic._ANSWER_BYTES_MAX", 1_000_000)
+
+    async def endless(line: Line) -> None:
+        await line.begin(content_type)
+        while True:
+            await line.chunk(b"x" * 65_536)
+
+    with pytest.raises(Refused, match="more than anybody could read"):
+        ask(endless, request=replace(HELLO, streamed=content_type.startswith("text")))
