@@ -165,7 +165,7 @@ class Turn:
         called = ModelCalled(
             self.message.turn,
             len(self._calls) + 1,
-            self._mind.thinker.model,
+            done.model or self._mind.thinker.model,
             done.tokens_in,
             done.tokens_out,
             round(time.monotonic() - begun, 6),
@@ -179,7 +179,7 @@ class Turn:
         turn, step = self.message.turn, called.step
         known = {tool.name for tool in self._mind.thinker.tools}
         events = [self._event(called, "called", step)]
-        said = [Message("assistant", self._reply.text, calls=tuple(self._reply.calls))]
+        said = [self._reply.message()]
         for place, call in enumerate(self._reply.calls):
             assert call.tool not in known, "tools are carried out by the sandbox"
             sentence = f"there is no tool '{call.tool}'; there are {', '.join(sorted(known)) or 'none'}"
@@ -210,11 +210,12 @@ class Turn:
     async def _end(self, ending: Ending) -> None:
         """Store the end, and with it, in one transaction, what was said."""
         message, mind, calls = self.message, self._mind, self._calls
+        model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
         events = []
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
         if ending.text or ending.outcome == "answered":
-            events.append(self._event(AgentMessage(ending.text, message.turn, mind.thinker.model), "answer"))
+            events.append(self._event(AgentMessage(ending.text, message.turn, model), "answer"))
         if ending.outcome == "failed":
             events.append(self._event(SystemMessage(ending.reason, message.turn), "told"))
         ended = TurnEnded(
@@ -222,7 +223,7 @@ class Turn:
             message.seq,
             ending.outcome,
             ending.reason,
-            mind.thinker.model,
+            model,
             len(calls),
             sum(each.tokens_in for each in calls),
             sum(each.tokens_out for each in calls),

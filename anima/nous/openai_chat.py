@@ -168,7 +168,7 @@ class Reading:
             self.failure = read_error(choice)
 
     def end(self) -> Iterator[Delta] | None:
-        """What ends the answer, calls first; None if it was not whole. Raises Transient for broken calls, Refused if it is one."""
+        """What ends the answer, calls first; None if it was not whole. Raises Transient for broken calls, or Refused."""
         if self._refusal or self._stop == "content_filter":
             why = " ".join("".join(self._refusal).split()) or "it gives no reason"
             raise Refused(f"the model declined to answer ({why}); say it differently, or `animactl clear` the session")

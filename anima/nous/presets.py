@@ -1,6 +1,8 @@
 """The providers by name: where each is reached, what its key is called, which dialect it speaks. A new one is a line here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from anima.nous.openai_chat import Accent
 
@@ -14,7 +16,7 @@ class Preset:
     key_variable: str = ""  #: of the environment; "" where no key is needed
     model: str = ""  #: when none is named; "": one must be
     dialect: str = "chat"
-    accent: Accent = Accent()
+    accent: Accent = field(default_factory=Accent)
     local: bool = False  #: runs on a machine of one's own: no key is asked for, and it costs nothing
 
 
@@ -51,3 +53,20 @@ PRESETS: dict[str, Preset] = {
 
 #: Providers whose key in the environment decides when nothing is configured, the first that is set; anthropic before all.
 DECIDING = ("openai", "gemini", "openrouter", "ark")
+
+_OLLAMA = "http://127.0.0.1:11434"
+
+
+def ollama_url(base_url: str, environ: Mapping[str, str]) -> str:
+    """Where Ollama is, without a path: the setting, else $OLLAMA_HOST (which may lack scheme and port), else this machine."""
+    said = (base_url or environ.get("OLLAMA_HOST", "")).strip().rstrip("/").removesuffix("/v1")
+    if not said:
+        return _OLLAMA
+    url = said if "://" in said else f"http://{said}"
+    try:
+        parts = urlsplit(url)
+        bare = parts.port is None and parts.scheme == "http" and not parts.path and not base_url
+    except ValueError:
+        return url  # told when a model is opened there
+    url = url.replace("//0.0.0.0", "//127.0.0.1", 1)  # where a server listens is not where one asks it
+    return f"{url}:11434" if bare else url
