@@ -29,6 +29,7 @@ class Failure:
 _STATUS_OF_WORD = {  # an error inside a stream arrives with status 200; its words say what it would have been
     "invalid_request_error": 400,
     "invalid_prompt": 400,
+    "context_length_exceeded": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,
     "permission_error": 403,
