@@ -27,7 +27,7 @@ from anima.paths import Home, find_home
 
 _CHECK_S = 20.0
 _PATIENT = Policy(total_s=0.0)  # a check asks once
-_WORD = Request("", (Message("user", "Say ok."),), tokens_max=16, streamed=False)
+_WORD = Request("", (Message("user", "Say ok."),), tokens_max=16)
 
 
 @dataclass(frozen=True, slots=True)

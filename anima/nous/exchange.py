@@ -76,22 +76,16 @@ class Exchange:
         Raises Transient, Refused or Overflow.
         """
         async with self._response("POST", path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")) as response:
-            sort = response.headers.get("content-type", "").split(";", maxsplit=1)[0].strip() or "something unnamed"
-            if sort == "text/event-stream":
+            if _sort(response) == "text/event-stream":
                 async for document in self._events(response):
                     yield document
-            elif sort.endswith("json"):
-                yield self._document((await self._body(response, _EVENT_BYTES_MAX)).decode("utf-8", "replace"))
             else:
-                raise Refused(
-                    f"{self.endpoint.url} answered with {sort} where a model's answer belongs; "
-                    "correct base_url, or the proxy in between"
-                )
+                yield await self._whole(response)
 
     async def get(self, path: str) -> dict[str, Any]:
         """GET one JSON document. Raises Transient or Refused."""
         async with self._response("GET", path, None) as response:
-            return self._document((await self._body(response, _EVENT_BYTES_MAX)).decode("utf-8", "replace"))
+            return await self._whole(response)
 
     @asynccontextmanager
     async def _response(self, method: str, path: str, content: bytes | None) -> AsyncIterator["httpx.Response"]:
@@ -120,6 +114,14 @@ class Exchange:
                 raise self._endless()
         for data in events.end():
             yield self._document(data)
+
+    async def _whole(self, response: "httpx.Response") -> dict[str, Any]:
+        if not _sort(response).endswith("json"):
+            raise Refused(
+                f"{self.endpoint.url} answered with {_sort(response)} where a model's answer belongs; "
+                "correct base_url, or the proxy in between"
+            )
+        return self._document((await self._body(response, _EVENT_BYTES_MAX)).decode("utf-8", "replace"))
 
     async def _body(self, response: "httpx.Response", bytes_max: int, *, cut: bool = False) -> bytes:
         body = b""
@@ -159,6 +161,11 @@ class Exchange:
 
     def _endless(self) -> Refused:
         return Refused(f"{self.endpoint.who} answered more than anybody could read and was cut off; ask for less at once")
+
+
+def _sort(response: "httpx.Response") -> str:
+    """What an answer says it is."""
+    return str(response.headers.get("content-type", "")).split(";", maxsplit=1)[0].strip().lower() or "something unnamed"
 
 
 def check_endpoint(endpoint: Endpoint) -> Endpoint:
