@@ -31,7 +31,7 @@ def models(
     check: Annotated[bool, typer.Option("--check", help="Ask each provider whether key and model are right.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")] = False,
 ) -> None:
-    """List the models this house can think with: price, window, key, and who uses them.
+    """List what can think here: price, window, key, users.
 
     Those that the settings or models/*.toml name, and those that a key in this environment would allow. Prices are US
     dollars for a million tokens read and written. With --check a provider is asked for its list, which is free, or for

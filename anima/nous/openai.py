@@ -46,8 +46,7 @@ class OpenAI:
         if not request.messages:  # nobody asked, so nothing is answered
             yield Done("end_turn", 0, 0)
             return
-        sort = openai_responses.Reading if self._dialect == "responses" else openai_chat.Reading
-        reading = sort(request, self.name)
+        reading = self._reading(request)
         async with aclosing(self._exchange.ask(DIALECTS[self._dialect], self._render(request))) as documents:
             async for document in documents:
                 for delta in reading.read(document):
@@ -59,6 +58,11 @@ class OpenAI:
             raise Transient(f"{self._endpoint.who} broke off in the middle of the answer")
         for delta in last:
             yield delta
+
+    def _reading(self, request: Request) -> openai_chat.Reading | openai_responses.Reading:
+        if self._dialect == "responses":
+            return openai_responses.Reading(request, self.name)
+        return openai_chat.Reading(request, self.name, self._accent)
 
     def _render(self, request: Request) -> dict[str, Any]:
         model, params = self._endpoint.model, self._endpoint.params

@@ -18,6 +18,7 @@ from anima.nous.openai_parts import (
     BLANK,
     PICTURES,
     Characters,
+    Tagged,
     broken,
     counts,
     data_url,
@@ -45,6 +46,7 @@ class Accent:
     tokens_field: str = "max_tokens"  #: what limits the answer; OpenAI itself has another name for it
     effort: bool = False  #: takes `reasoning_effort`
     usage: bool = True  #: takes `stream_options` to tell what was used
+    tagged: bool = False  #: thoughts may stand in <think> tags before the answer
     returns: str = ""  #: field of a message in which whole thoughts are wanted back
 
 
@@ -131,11 +133,12 @@ class _Calling:
 class Reading:
     """The documents of one answer, read into deltas. `end` says whether it was whole."""
 
-    def __init__(self, request: Request, name: str) -> None:
+    def __init__(self, request: Request, name: str, accent: Accent) -> None:
         self._request = request
         self._name = name
         self._characters = Characters()
         self._thinking = Characters()
+        self._tagged = Tagged() if accent.tagged else None
         self._calls: list[_Calling] = []
         self._places: dict[int, _Calling] = {}
         self._details: list[Any] = []  # of the thoughts, as they are wanted back
@@ -178,7 +181,8 @@ class Reading:
 
     def _end(self) -> Iterator[Delta]:
         if rest := self._characters.end():
-            yield Text(rest)
+            yield from self._tagged.feed(rest) if self._tagged else (Text(rest),)
+        yield from self._tagged.end() if self._tagged else ()
         if self._details:
             yield Thinking("", json.dumps(self._details), self._name)
         stop = _STOPS.get(self._stop, "end_turn")
@@ -211,7 +215,7 @@ class Reading:
             self._refusal.append(said["refusal"])
         if isinstance(content, str) and content and (text := self._characters.feed(content)):
             self._said.append(text)
-            yield Text(text)
+            yield from self._tagged.feed(text) if self._tagged else (Text(text),)
 
     def _call(self, said: Mapping[str, Any]) -> None:
         calls = said.get("tool_calls")

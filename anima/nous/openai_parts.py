@@ -1,16 +1,17 @@
 """What both of OpenAI's dialects share: arguments of calls read, characters mended, a reminder dressed, usage counted. Pure."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from anima.nous.model import Call, Image, Request, storable
+from anima.nous.model import Call, Image, Request, Text, Thinking, storable
 from anima.nous.retry import Transient
 from anima.nous.tokens import estimate, estimate_request
 
 BLANK = "(an empty message)"  # some of the APIs refuse a message without visible characters
 PICTURES = "(the pictures that the tools above answered with)"
 
+_OPEN, _CLOSE = "<think>", "</think>"
 _EFFORTS = ((2_048, "low"), (8_192, "medium"))  # tokens that may be thought, and what OpenAI calls that
 _EFFORT_BEYOND = "high"
 
@@ -75,6 +76,51 @@ def mended(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class Tagged:
+    """An answer that begins with its thoughts in <think> tags, as open models speak whose server does not take them apart."""
+
+    def __init__(self) -> None:
+        self._held = ""  # what may yet become a tag, or blanks around one
+        self._place: Literal["before", "inside", "closed", "behind"] = "before"
+
+    def feed(self, piece: str) -> Iterator[Text | Thinking]:
+        """The pieces of thought and of answer that are certain with this piece of text."""
+        self._held += piece
+        if self._place == "before":
+            self._begin()
+        if self._place == "inside":
+            thought, closed, answer = self._held.partition(_CLOSE)
+            kept = 0 if closed else _overlap(thought)
+            self._held = answer if closed else thought[len(thought) - kept :]
+            self._place = "closed" if closed else "inside"
+            if thought := thought[: len(thought) - kept]:
+                yield Thinking(thought)
+        if self._place == "closed":  # the blanks between the thoughts and the answer are neither
+            self._held = self._held.lstrip()
+            self._place = "behind" if self._held else "closed"
+        if self._place == "behind" and self._held:
+            yield Text(self._held)
+            self._held = ""
+
+    def _begin(self) -> None:
+        begun = self._held.lstrip()
+        if begun.startswith(_OPEN):
+            self._place, self._held = "inside", begun.removeprefix(_OPEN)
+        elif begun and not _OPEN.startswith(begun):
+            self._place = "behind"
+
+    def end(self) -> Iterator[Text | Thinking]:
+        """What was held back and became no tag."""
+        held, self._held = self._held, ""
+        if held:
+            yield Thinking(held) if self._place == "inside" else Text(held)
+
+
+def _overlap(text: str) -> int:
+    """How many characters at the end of `text` may be the beginning of the closing tag."""
+    return next((size for size in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:size])), 0)
 
 
 def counts(usage: object) -> tuple[int, int, int, int] | None:

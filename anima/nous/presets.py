@@ -20,6 +20,8 @@ class Preset:
     local: bool = False  #: runs on a machine of one's own: no key is asked for, and it costs nothing
 
 
+_OPEN = Accent(tagged=True)  # open models think aloud unless their server takes it apart
+
 PRESETS: dict[str, Preset] = {
     "openai": Preset(
         "OpenAI",
@@ -44,11 +46,11 @@ PRESETS: dict[str, Preset] = {
         accent=Accent(effort=True, returns="reasoning_details"),
     ),
     "ark": Preset("Ark", "https://ark.cn-beijing.volces.com/api/v3", "ARK_API_KEY", "doubao-seed-1-8-251228"),
-    "ollama": Preset("Ollama", "http://127.0.0.1:11434/v1", local=True),
-    "vllm": Preset("vLLM", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", local=True),
-    "llamacpp": Preset("llama.cpp", "http://127.0.0.1:8080/v1", "LLAMA_API_KEY", "default", local=True),
-    "lmstudio": Preset("LM Studio", "http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", local=True),
-    "compatible": Preset("the server", "", "", local=True),  # any other address, by a definition in models/
+    "ollama": Preset("Ollama", "http://127.0.0.1:11434/v1", accent=_OPEN, local=True),
+    "vllm": Preset("vLLM", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", accent=_OPEN, local=True),
+    "llamacpp": Preset("llama.cpp", "http://127.0.0.1:8080/v1", "LLAMA_API_KEY", "default", accent=_OPEN, local=True),
+    "lmstudio": Preset("LM Studio", "http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", accent=_OPEN, local=True),
+    "compatible": Preset("the server", "", accent=_OPEN, local=True),  # any other address, by a definition in models/
 }
 
 #: Providers whose key in the environment decides when nothing is configured, the first that is set; anthropic before all.

@@ -168,6 +168,25 @@ def test_thoughts_come_under_either_name(field):
     assert (reply.thinking, reply.text) == ("let me see", "42")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "thinking", "text"),
+    [
+        (["<think>let me see</think>\n\n42"], "let me see", "42"),
+        (list("\n<think>let me see</think>\n42"), "let me see", "42"),
+        (["<thi", "s> is no tag"], "", "<this> is no tag"),
+        (["a <think>b</think>"], "", "a <think>b</think>"),
+        (["<think>no end </thi"], "no end </thi", ""),
+        (["<", "think>", "</", "think>", "x"], "", "x"),
+        (["<"], "", "<"),
+    ],
+)
+def test_thoughts_in_tags_are_no_part_of_an_open_model_s_answer(pieces, thinking, text):
+    play = plays([*(chunk(content=each) for each in pieces), chunk("stop")])
+    _, reply, _ = ask(play, accent=Accent(tagged=True))
+    assert (reply.thinking, reply.text) == (thinking, text)
+    assert ask(play)[1].text == "".join(pieces)
+
+
 def test_signed_thoughts_go_back_to_the_model_that_signed_them_and_to_no_other():
     details = [{"type": "reasoning.text", "index": 0, "text": each} for each in ("let me ", "see")]
     seal = {"type": "reasoning.text", "index": 0, "text": "", "signature": "SEAL"}
