@@ -42,7 +42,6 @@ _SUBSCRIPTION_BETA = {"anthropic-beta": "oauth-2025-04-20"}
 class Extra:
     """What a definition in models/ may say beyond model, key and address."""
 
-    name: str = ""  #: of the definition; "": provider and model are the name
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  #: sent with every request; as secret as the key
     params: Mapping[str, Any] = field(default_factory=dict)  #: fields of the body that win over ours
     silence_s: float = 120.0  #: so long without a byte, and the line is dead; the API pings a quiet stream
@@ -66,8 +65,8 @@ class Anthropic:
 
     @property
     def name(self) -> str:
-        """As configured: anthropic:MODEL, or the name of the definition."""
-        return self._extra.name or f"anthropic:{self._model}"
+        """anthropic:MODEL."""
+        return f"anthropic:{self._model}"
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self._url}>"
@@ -103,7 +102,7 @@ class Anthropic:
         if not body["messages"]:  # the API refuses a request without a message; nobody asked, so nothing is answered
             yield Done("end_turn", 0, 0)
             return
-        reading = Reading(f"anthropic:{self._model}")
+        reading = Reading(self.name)
         try:
             said = self._flow(body, reading) if call.request.streamed else self._whole(body, reading)
             async with aclosing(said) as deltas:
