@@ -3,6 +3,7 @@
 Whoever writes NAME where a model is asked for means what stands in that file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,8 @@ from anima.paths import Home
 
 _BUILT_IN = ("reflex", "scripted")  # models that need no definition, and whose names none may take
 _OURS = frozenset({"model", "messages", "input", "stream", "tools"})  # fields of a request that `params` cannot replace
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _TABLES = ("headers", "params")
 
 
@@ -52,7 +55,7 @@ def _definition(document: Document, name: str, references: Mapping[str, str]) ->
     headers = _table(document, "headers", references)
     params = _table(document, "params", references)
     for key, value in headers.items():
-        if not isinstance(value, str) or not value.isascii() or not (key + value).isprintable():
+        if not (isinstance(value, str) and _HEADER_NAME.fullmatch(key) and _HEADER_VALUE.fullmatch(value)):
             raise document.wrong(("headers", key), 'is no header; write it as Name = "value", in plain ASCII')
         document.secrets.add(value)
     if taken := _OURS & params.keys():

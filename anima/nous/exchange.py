@@ -64,7 +64,8 @@ class Exchange:
         self._secrets = [each for each in (endpoint.key, *endpoint.headers.values()) if len(each) >= _SECRET_CHARS_MIN]
         self._failures = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
         self._silences = (httpx.TimeoutException,)
-        self._client = httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits)
+        # no proxy of the environment leads to a server on this machine
+        self._client = httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=not _is_here(endpoint.url))
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -161,6 +162,12 @@ class Exchange:
 
     def _endless(self) -> Refused:
         return Refused(f"{self.endpoint.who} answered more than anybody could read and was cut off; ask for less at once")
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is one of this machine's own."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _sort(response: "httpx.Response") -> str:

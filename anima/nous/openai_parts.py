@@ -132,6 +132,7 @@ def counts(usage: object) -> tuple[int, int, int, int] | None:
     read = _count(details, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens")  # the latter is DeepSeek's
     written = _count(details, "cache_write_tokens")
     tokens_in, tokens_out = _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
+    tokens_out = max(tokens_out, _count(usage, "total_tokens") - tokens_in)  # Gemini counts thoughts in the total alone
     return (tokens_in, tokens_out, read, written) if tokens_in or tokens_out else None
 
 

@@ -71,6 +71,8 @@ def test_a_definition_is_read_with_its_headers_params_and_references(home):
         ('provider = "openai"\nprice_in = -2', "price_in: -2.0 is out of range"),
         ('provider = "openai"\n[headers]\nX = 1', "mine.toml:3: headers.X: is no header"),
         ('provider = "openai"\n[headers]\nX = "a\\nb"', "headers.X: is no header"),
+        ('provider = "openai"\n[headers]\n"X Y" = "a"', "headers.X Y: is no header"),
+        ('provider = "openai"\n[headers]\nX = ""', "headers.X: is no header"),
         ('provider = "openai"\nheaders = 1', r"headers: is a section; write \[headers\]"),
         ('provider = "openai"\n[params]\nmodel = "y"', "mine.toml:3: params.model: cannot be set here"),
         ('provider = "openai"\napi_key = "${NOPE}"', "mine.toml:2: api_key: the environment variable NOPE is not set"),

@@ -264,6 +264,18 @@ def test_usage_that_nobody_tells_is_estimated():
     assert done.tokens_out > 0
 
 
+def test_thoughts_that_stand_in_the_total_alone_are_counted():
+    told = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 108}}
+    assert ask(plays([chunk(content="a"), chunk("stop"), told]))[0][-1] == Done("end_turn", 5, 103)
+
+
+def test_a_proxy_of_the_environment_does_not_stand_before_this_machine(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert ask(chats("hi"))[1].text == "hi"
+
+
 def test_an_end_is_believed_by_reason_or_by_done_and_not_without_either():
     assert ask(plays([chunk(content="a"), chunk("stop")], done=False))[1].text == "a"
     assert ask(plays([chunk(content="a")], done=True))[1].text == "a"
