@@ -55,6 +55,7 @@ class Thinker:
                 messages=conversation,
                 tools=self.tools,
                 tokens_max=self._folder.settings.answer_tokens_max,
+                thinking_tokens_max=self._folder.settings.thinking_tokens_max,
                 session=session,
                 agent=self._folder.name,
                 facts=facts,

@@ -152,7 +152,7 @@ class Turn:
             match delta:
                 case Text(text):
                     self._whisper("text", text, take + reply.restarts)
-                case Thinking(text):
+                case Thinking(text) if text:  # a signature alone is for the provider
                     self._whisper("thinking", text, take + reply.restarts)
                 case Restart(reason):
                     self._whisper("note", reason, take + reply.restarts)

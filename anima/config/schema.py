@@ -185,6 +185,9 @@ class Agent:
     answer_tokens_max: int = option(
         16_000, "longest answer of one model call, its thinking included", "tokens", min=16, max=1_000_000
     )
+    thinking_tokens_max: int = option(
+        0, "how much of a call's answer may be thinking; 0: as the model does by itself", "tokens", min=0, max=1_000_000
+    )
     turn_steps_max: int = option(50, "model calls one turn may take", min=1, max=10_000)
     turn_timeout_s: float = option(600.0, "time one turn may take", "s", min=0.1, max=86_400)
     sessions_parallel_max: int = option(

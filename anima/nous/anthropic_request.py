@@ -46,9 +46,9 @@ def render(request: Request, model: str, *, thoughts: bool = True) -> dict[str, 
     _mark(body)
     if not bound and messages and messages[-1]["role"] == "user":
         messages[-1]["content"].extend(reminder)
-    if not (request.thinking_tokens_max and _thoughtless(since, name)):
-        body |= _thinking(model, request.thinking_tokens_max, request.tokens_max)
-    return body
+    thinking = _thinking(model, request.thinking_tokens_max, request.tokens_max)
+    budgeted = "budget_tokens" in thinking.get("thinking", {})
+    return body if budgeted and _thoughtless(since, name) else body | thinking
 
 
 def _joined(messages: tuple[Message, ...], turn: int, name: str, reminder: list[Block]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
+Answer = Callable[[Any], None]
 _HERE = "%HERE%"
 STREAM_S = 60.0  # an endless answer ends here, in case nobody leaves
 
@@ -79,13 +80,31 @@ def _frame(kind: str, **fields: object) -> bytes:
     return (f"event: {kind}\n" if kind else "").encode() + f"data: {json.dumps(told)}\n\n".encode()
 
 
+def claude(handler: http.server.BaseHTTPRequestHandler, *blocks: dict[str, Any]) -> None:
+    """An answer of the Messages API, each block of it whole."""
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    message = {"id": "m", "type": "message", "role": "assistant", "content": [], "model": "m", "usage": usage}
+    called = any(block["type"] == "tool_use" for block in blocks)
+    frames = [_frame("message_start", message=message)]
+    for number, block in enumerate(blocks):
+        frames.append(_frame("content_block_start", index=number, content_block={**block, "signature": "", "input": {}}))
+        if signature := block.get("signature"):
+            frames.append(
+                _frame("content_block_delta", index=number, delta={"type": "signature_delta", "signature": signature})
+            )
+        frames.append(_frame("content_block_stop", index=number))
+    stop = {"stop_reason": "tool_use" if called else "end_turn"}
+    frames += [_frame("message_delta", delta=stop, usage={"output_tokens": 1}), _frame("message_stop")]
+    _say(handler, 200, "text/event-stream", b"".join(frames))
+
+
 @contextmanager
 def odd_server(answer: Answer, certificate: Path | None = None) -> Iterator[str]:
     """The address of a server that answers every request so; with a certificate, over TLS."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.body = self.rfile.read(int(self.headers.get("content-length", 0)))
             try:
                 answer(self)
             except OSError:

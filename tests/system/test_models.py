@@ -16,6 +16,7 @@ from anima.wire.whispers import Whisper
 from tests.system.aimock import Aimock
 from tests.system.conftest import House, eventually
 from tests.system.odd_server import (
+    claude,
     endless,
     nothing_here,
     odd_server,
@@ -129,6 +130,24 @@ def test_a_call_of_a_tool_that_does_not_exist_is_answered_to_the_model_and_the_t
     assert [("levitate" in answers[0]), ("vanish" in answers[1])] == [True, True]
     stored = [each["data"]["tool"] for each in house.events("--kind", "tool_response")]
     assert stored == ["levitate", "vanish"]
+
+
+def test_signed_thoughts_go_back_to_claude_with_the_answers_of_the_tools(house: House) -> None:
+    thought = {"type": "thinking", "thinking": "", "signature": "signed-by-claude"}
+    call = {"type": "tool_use", "id": "t1", "name": "levitate", "input": {}}
+    asked: list[dict[str, Any]] = []
+
+    def answer(handler: Any) -> None:
+        asked.append(json.loads(handler.body))
+        claude(handler, *([thought, call] if len(asked) == 1 else [{"type": "text", "text": "No."}]))
+
+    with odd_server(answer) as url:
+        house.agent("arya", model=define(house, "claude", url), thinking_tokens_max=2_000)
+        house.start()
+        assert house.ask("arya", "do some magic") == "No."
+    assert [each["thinking"] for each in asked] == [{"type": "enabled", "budget_tokens": 2_000}] * 2
+    assert asked[1]["messages"][1]["content"] == [thought, call]
+    assert "signed-by-claude" not in json.dumps(house.events())
 
 
 def overheard(house: House, text: str) -> tuple[list[Whisper], Event]:
