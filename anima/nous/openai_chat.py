@@ -47,6 +47,7 @@ class Accent:
     effort: bool = False  #: takes `reasoning_effort`
     usage: bool = True  #: takes `stream_options` to tell what was used
     tagged: bool = False  #: thoughts may stand in <think> tags before the answer
+    unsigned: Mapping[str, Any] = field(default_factory=dict)  #: stands with calls that bear no signature of the model's own
     returns: str = ""  #: field of a message in which whole thoughts are wanted back
 
 
@@ -90,7 +91,9 @@ def _rendered(message: Message, name: str, accent: Accent) -> list[dict[str, Any
     if message.text.strip():
         said["content"] = message.text
     if message.calls:
-        said["tool_calls"] = [_call(each, name) for each in message.calls]
+        said["tool_calls"] = calls = [_call(each, name) for each in message.calls]
+        if accent.unsigned and not any("extra_content" in each for each in calls):
+            calls[0]["extra_content"] = dict(accent.unsigned)
     thoughts = [each for each in message.thoughts if each.signature and each.by == name]
     if accent.returns and thoughts and len(said) > 1:
         said[accent.returns] = [detail for each in thoughts for detail in json.loads(each.signature)]

@@ -20,6 +20,9 @@ class Preset:
     local: bool = False  #: runs on a machine of one's own: no key is asked for, and it costs nothing
 
 
+#: Gemini refuses a turn whose calls bear no signature, as those of another model or of an earlier process do, without this
+#: word of its own for them: https://ai.google.dev/gemini-api/docs/thought-signatures
+_FOREIGN = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 _OPEN = Accent(tagged=True)  # open models think aloud unless their server takes it apart
 
 PRESETS: dict[str, Preset] = {
@@ -36,7 +39,7 @@ PRESETS: dict[str, Preset] = {
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
         "gemini-3.8-flash",
-        accent=Accent(effort=True),
+        accent=Accent(effort=True, unsigned=_FOREIGN),
     ),
     "openrouter": Preset(
         "OpenRouter",

@@ -223,6 +223,19 @@ def test_the_signature_of_a_call_goes_back_with_it():
     assert call["extra_content"] == {"google": {"thought_signature": "SEAL"}}
 
 
+def test_gemini_is_told_which_calls_are_not_its_own_and_only_those():
+    accent = PRESETS["gemini"].accent
+    own, foreign = Call("c1", "exec", {}, '{"google": {"thought_signature": "SEAL"}}', "me"), Call("c2", "exec", {})
+    for calls, seals in (
+        ((own, foreign), ["SEAL", None]),
+        ((foreign, foreign), ["skip_thought_signature_validator", None]),
+        ((replace(own, by="other"),), ["skip_thought_signature_validator"]),
+    ):
+        messages = render(Request("", (Message("user", "x"), Message("assistant", "", calls))), "m", "me", accent)["messages"]
+        sent = [each.get("extra_content", {}).get("google", {}) for each in messages[1]["tool_calls"]]
+        assert [each.get("thought_signature") for each in sent] == seals
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
