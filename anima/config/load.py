@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from anima.config.check import Document, parse, read_text, section, unknown
-from anima.config.models import load_models
+from anima.config.models import check_models, load_models, model_names
 from anima.config.schema import SECTIONS, Agent, House, Log, Models, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
@@ -47,6 +47,8 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
     log = section(document, Log, references, "log")
     keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
     definitions, secrets = load_models(home, references)
+    check_models(document, ("models", "fallbacks"), models.fallbacks, definitions)
+    check_models(document, ("models", "fast_model"), [models.fast_model], definitions)
     secrets |= document.secrets | set(credentials.values()) | keys
     return House(models, supervisor, log, definitions, frozenset(secrets))
 
@@ -65,6 +67,8 @@ def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -
             f"there is no agent '{name}' ({folder / 'agent.toml'} is missing); `animactl create {name}` makes one"
         ) from None
     agent = section(document, Agent, _references(load_credentials(home, environ), environ))
+    check_models(document, ("fallbacks",), agent.fallbacks, model_names(home))
+    check_models(document, ("fast_model",), [agent.fast_model], model_names(home))
     _check_time_zone(document, agent.time_zone)
     _check_prompts(folder)
     return agent

@@ -4,7 +4,7 @@ Whoever writes NAME where a model is asked for means what stands in that file.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,12 +37,20 @@ def load_models(home: Home, references: Mapping[str, str]) -> tuple[dict[str, De
         found[path.stem] = _definition(document, path.stem, references)
         secrets |= document.secrets
     for name, definition in found.items():
-        for each in definition.fallbacks:
-            if each not in found and each.partition(":")[0] not in (*MODEL_PROVIDERS[1:], *_BUILT_IN):
-                raise documents[name].wrong(
-                    ("fallbacks",), f"there is no model '{each}'; name a file of {home.models} or write provider:model"
-                )
+        check_models(documents[name], ("fallbacks",), definition.fallbacks, found)
     return found, secrets
+
+
+def model_names(home: Home) -> list[str]:
+    """The names of all definitions, read or not."""
+    return sorted(each.stem for each in home.models.glob("*.toml"))
+
+
+def check_models(document: Document, key: tuple[str, ...], names: Iterable[str], defined: Collection[str]) -> None:
+    """Raise ConfigError if one of `names`, which stand at `key`, can be no model's; what is empty names none."""
+    for name in names:
+        if name and name not in defined and name.partition(":")[0] not in (*MODEL_PROVIDERS[1:], *_BUILT_IN):
+            raise document.wrong(key, f"there is no model '{name}'; write provider:model, or the NAME of a models/NAME.toml")
 
 
 def _definition(document: Document, name: str, references: Mapping[str, str]) -> Definition:

@@ -16,12 +16,12 @@ from pathlib import Path
 from anima.config.load import agent_names, load_agent, load_house
 from anima.errors import AnimaError, ConfigError
 from anima.nous import anthropic
-from anima.nous.choose import Access, choose, endpoint_of, open_model, parse_model
+from anima.nous.choose import Access, about, choose, endpoint_of, open_model, parse_model
 from anima.nous.exchange import Exchange, check_endpoint
 from anima.nous.model import Message, Request
 from anima.nous.ollama import probe
 from anima.nous.presets import DECIDING, PRESETS
-from anima.nous.prices import AS_OF, known
+from anima.nous.prices import AS_OF
 from anima.nous.retry import Policy, Transient
 from anima.paths import Home, find_home
 
@@ -87,15 +87,10 @@ def _possible(access: Access) -> Iterator[tuple[str, str]]:
 def entry(name: str, used_by: tuple[str, ...], access: Access) -> Entry:
     """What is known of a model without asking anybody."""
     try:
-        provider, model = parse_model(name, access.definitions)
+        provider, _ = parse_model(name, access.definitions)
     except ConfigError as error:
         return Entry(name, used_by, 0, None, None, AS_OF, "missing", str(error))
-    definition = access.definitions.get(name)
-    if provider == "anthropic":
-        model = model or anthropic.DEFAULT_MODEL
-    elif provider in PRESETS:
-        model = model or PRESETS[provider].model
-    facts = known(provider, model, definition)
+    definition, facts = access.definitions.get(name), about(name, access)
     price = facts.price
     key = "none"
     if provider not in ("reflex", "scripted"):

@@ -17,6 +17,7 @@ from anima.nous.fallback import Chain, Link
 from anima.nous.model import Model
 from anima.nous.openai import open_openai
 from anima.nous.presets import DECIDING, PRESETS, ollama_url
+from anima.nous.prices import Known, known
 from anima.nous.reflex.provider import Reflex
 from anima.nous.retry import Policy
 
@@ -25,6 +26,7 @@ TOKEN_VARIABLE = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 URL_VARIABLE = "ANTHROPIC_BASE_URL"
 
 _PATIENCE_S = 20.0  # where another model can answer, one that is away is not waited for longer than this
+_OTHER = Definition(provider="openai")
 _NO_DEFINITIONS: Mapping[str, Definition] = {}
 
 
@@ -216,6 +218,16 @@ def endpoint_of(name: str, access: Access) -> Endpoint:
         params=told.params,
         silence_s=told.silence_s,
     )
+
+
+def about(name: str, access: Access) -> Known:
+    """Window and price of a model, as configured or as Done names it. Raises ConfigError as parse_model does."""
+    head = name.partition(":")[0]
+    if name not in access.definitions and access.definitions.get(head, _OTHER).provider == "compatible":
+        name = head  # a model of a definition that has no provider's name calls itself NAME:MODEL
+    provider, model = parse_model(name, access.definitions)
+    usual = anthropic.DEFAULT_MODEL if provider == "anthropic" else PRESETS[provider].model if provider in PRESETS else ""
+    return known(provider, model or usual, access.definitions.get(name))
 
 
 def fast_model(configured: str, model: str, access: Access) -> str:

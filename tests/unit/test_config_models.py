@@ -98,6 +98,20 @@ def test_a_definition_needs_a_name_that_can_be_written(home):
         load_house(home, {})
 
 
+def test_a_model_that_nobody_knows_is_told_where_it_stands(home):
+    define(home, 'provider = "openai"')
+    home.config.write_text('[models]\nfallbacks = ["mine", "openai:x", "scripted:f"]\nfast_model = "their"\n')
+    with pytest.raises(ConfigError, match=r"anima.toml:3: models.fast_model: there is no model 'their'"):
+        load_house(home, {})
+    (home.agents / "arya").mkdir(parents=True)
+    (home.agent("arya") / "persona.md").write_text("You are Arya.\n")
+    (home.agent("arya") / "agent.toml").write_text('\nfallbacks = ["mine", "compatible:x"]\n')
+    with pytest.raises(ConfigError, match=r"agent.toml:2: fallbacks: there is no model 'compatible:x'"):
+        load_agent(home, "arya", {})
+    (home.agent("arya") / "agent.toml").write_text('fallbacks = ["mine", "reflex"]\nfast_model = "mine"\n')
+    assert load_agent(home, "arya", {}).fast_model == "mine"
+
+
 def test_the_providers_of_definitions_are_those_that_exist():
     assert set(MODEL_PROVIDERS) == {"anthropic", *PRESETS}
 

@@ -6,6 +6,7 @@ import pytest
 
 from anima.config.schema import Definition
 from anima.nous.anthropic import DEFAULT_MODEL
+from anima.nous.choose import Access, about
 from anima.nous.model import Done
 from anima.nous.presets import PRESETS
 from anima.nous.prices import AS_OF, FREE, Price, known
@@ -49,6 +50,17 @@ def test_a_definition_knows_better_price_by_price():
     assert (own.read, own.written, own.cache_read, own.cache_written) == (3.0, 4.0, 3.0, 3.0)
     assert known("compatible", "x", Definition(price_in=3.0)).price is None
     assert known("anthropic", "claude-sonnet-5-5", Definition(price_in=0.0, price_out=0.0)).price.read == 0.0
+
+
+def test_a_model_is_known_by_its_name_and_by_the_one_that_a_reply_bears():
+    mine = Definition(base_url="http://x", model="qwen", price_in=1.0, price_out=2.0, window_tokens=7)
+    cheap = Definition(provider="openai", model="gpt-6-luna")
+    access = Access(definitions={"mine": mine, "cheap": cheap})
+    assert about("mine", access) == about("mine:qwen", access)
+    assert about("mine:qwen", access).window_tokens == 7
+    assert about("cheap", access) == about("openai:gpt-6-luna", access)
+    assert about("anthropic", access) == about(f"anthropic:{DEFAULT_MODEL}", access)
+    assert about("reflex", access).price == about("scripted:f", access).price == FREE
 
 
 def test_the_table_says_of_which_day_it_is():
