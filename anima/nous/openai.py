@@ -1,13 +1,13 @@
 """Any model behind an API in one of OpenAI's dialects: chat completions, which everybody speaks, or responses.
 
-Opens connections, asks, closes; what things mean is in openai_chat and openai_responses, what goes wrong in openai_errors.
+Opens connections, asks, closes; what things mean is in openai_chat* and openai_responses, what goes wrong in openai_errors.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from anima.nous import openai_chat, openai_responses
+from anima.nous import openai_chat, openai_chat_answer, openai_responses
 from anima.nous.exchange import Endpoint, Exchange, check_endpoint
 from anima.nous.model import Delta, Done, Request
 from anima.nous.openai_chat import Accent
@@ -59,10 +59,10 @@ class OpenAI:
         for delta in last:
             yield delta
 
-    def _reading(self, request: Request) -> openai_chat.Reading | openai_responses.Reading:
+    def _reading(self, request: Request) -> openai_chat_answer.Reading | openai_responses.Reading:
         if self._dialect == "responses":
             return openai_responses.Reading(request, self.name)
-        return openai_chat.Reading(request, self.name, self._accent)
+        return openai_chat_answer.Reading(request, self.name, self._accent)
 
     def _render(self, request: Request) -> dict[str, Any]:
         model, params = self._endpoint.model, self._endpoint.params

@@ -14,7 +14,8 @@ from anima.errors import ConfigError, Refused, Unavailable
 from anima.nous.exchange import Endpoint
 from anima.nous.model import Call, Done, Image, Message, Overflow, Reply, Request, Restart, Text, Thinking, ToolSpec
 from anima.nous.openai import open_openai
-from anima.nous.openai_chat import Accent, join, render
+from anima.nous.openai_chat import Accent, render
+from anima.nous.openai_chat_answer import join
 from anima.nous.presets import PRESETS
 from anima.nous.retry import Policy
 
