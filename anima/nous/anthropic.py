@@ -217,6 +217,6 @@ def open_anthropic(model: str, api_key: str, base_url: str, policy: Policy, extr
         base_url=url,
         max_retries=0,
         timeout=anthropic.Timeout(extra.silence_s, connect=_CONNECT_S),
-        http_client=bounded_client(_ANSWER_BYTES_MAX),
+        http_client=bounded_client(_ANSWER_BYTES_MAX, url),
     )
     return Anthropic(model, client, policy, extra)

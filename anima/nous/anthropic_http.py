@@ -12,8 +12,11 @@ from typing import Any
 import anthropic
 
 from anima.errors import Refused
+from anima.nous.exchange import is_here
 
 _LIBRARY: Any = sys.modules[anthropic.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]]
+
+_SCHEMES = ("all://", "http://", "https://")
 
 #: What may come out of the SDK when the network or the API fails; anything else is a mistake of ours. While a stream is
 #: read the SDK lets errors of its HTTP library through unchanged.
@@ -43,13 +46,14 @@ class _Bounded(_LIBRARY.AsyncByteStream):  # type: ignore[misc]  # its type is k
         await self._stream.aclose()
 
 
-def bounded_client(bytes_max: int) -> anthropic.DefaultAsyncHttpxClient:
+def bounded_client(bytes_max: int, url: str) -> anthropic.DefaultAsyncHttpxClient:
     """The SDK's HTTP client, which breaks off a larger answer: the SDK would collect an endless line in memory.
 
-    Reading an answer raises Refused then; the SDK may wrap it.
+    Reading an answer raises Refused then; the SDK may wrap it. No proxy of the environment leads to a server on this machine.
     """
 
     async def bound(response: Any) -> None:
         response.stream = _Bounded(response.stream, bytes_max)
 
-    return anthropic.DefaultAsyncHttpxClient(event_hooks={"response": [bound]})
+    direct: dict[str, Any] = {"mounts": dict.fromkeys(_SCHEMES)} if is_here(url) else {}  # against the environment's
+    return anthropic.DefaultAsyncHttpxClient(event_hooks={"response": [bound]}, **direct)

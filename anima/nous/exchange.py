@@ -65,7 +65,7 @@ class Exchange:
         self._failures = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
         self._silences = (httpx.TimeoutException,)
         # no proxy of the environment leads to a server on this machine
-        self._client = httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=not _is_here(endpoint.url))
+        self._client = httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=not is_here(endpoint.url))
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -164,7 +164,7 @@ class Exchange:
         return Refused(f"{self.endpoint.who} answered more than anybody could read and was cut off; ask for less at once")
 
 
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
     """Whether an address is one of this machine's own."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")

@@ -616,3 +616,11 @@ def test_an_endless_line_is_cut_off_before_it_fills_the_memory(content_type, mon
 
     with pytest.raises(Refused, match="more than anybody could read"):
         ask(endless, request=replace(HELLO, streamed=content_type.startswith("text")))
+
+
+def test_no_proxy_of_the_environment_stands_before_a_server_on_this_machine(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask(says("ok"))[1].text == "ok"
