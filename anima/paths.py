@@ -28,6 +28,11 @@ class Home:
         return self.root / "secrets.toml"
 
     @property
+    def models(self) -> Path:
+        """Definitions of models that agents share, one file each."""
+        return self.root / "models"
+
+    @property
     def agents(self) -> Path:
         """One folder per agent."""
         return self.root / "agents"

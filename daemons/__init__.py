@@ -15,7 +15,7 @@ from anima.agent.folder import Folder
 from anima.config.load import agent_digest, agent_names, digest, house_digest, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
-from anima.nous.choose import choose, modules_needed
+from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
 from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
 from anima.tools.registry import BUILT_IN
@@ -88,6 +88,7 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
 def _heavy(model: str, house: House) -> tuple[str, ...]:
     """What the agent's model will import, so that the root imports it once for all; nothing for a model that is none."""
     try:
-        return modules_needed(choose(model, os.environ, house.models.anthropic_api_key).model_name)
+        access = Access(os.environ, models=house.models, definitions=house.definitions)
+        return modules_needed(choose(model, access).model_name, access)
     except ConfigError:
         return ()  # the agent says so to whoever asks it

@@ -28,6 +28,7 @@ PEERS_APART = 5  # parts of this level may not import each other
 #: Imports inside functions: only `become`, optional or heavy dependencies, and the command line, which must start fast.
 LATE_IMPORTS = {
     "anima/nous/anthropic.py": "the SDK is imported when a model is opened",
+    "anima/nous/exchange.py": "httpx costs 200 ms; it is imported when a model is opened",
     "anima/tools/web/wire.py": "httpcore costs 60 ms; a child that does not reach the network must not pay for it",
     "anima/tools/web/page.py": "the HTML libraries cost 150 ms; only a page needs them",
 }

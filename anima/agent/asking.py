@@ -1,5 +1,6 @@
 """One call of the model: asked, overheard while it answers, and understood."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -46,7 +47,16 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> S
     voice.finish()
     done = reply.done or Done("", 0, 0)
     took_s = round(time.monotonic() - begun, 6)
-    called = ModelCalled(asking.turn, asking.step, thinker.model, done.tokens_in, done.tokens_out, took_s, done.stop_reason)
+    called = ModelCalled(
+        asking.turn,
+        asking.step,
+        done.model or thinker.model,
+        done.tokens_in,
+        done.tokens_out,
+        took_s,
+        done.stop_reason,
+        thoughts=[dataclasses.asdict(thought) for thought in reply.thoughts if thought.signature],
+    )
     return _understood(thinker, called, reply)
 
 

@@ -10,7 +10,7 @@ together, so a step is there whole or not at all.
 from dataclasses import dataclass, field
 from typing import Any
 
-from anima.nous.model import Call, Message
+from anima.nous.model import Call, Message, Thinking
 from anima.tools.repeat import Done
 from anima.wire.events import (
     ApprovalAsked,
@@ -112,13 +112,14 @@ class Progress:
                 continue
             intent, call = next(passed)
             response = self._response(intent, call)
-            calls.append(Call(call.call, call.tool, call.args))
+            calls.append(Call(call.call, call.tool, call.args, call.signature, call.by))
             told, ok = (response.text, response.ok) if response else (UNANSWERED, False)
             answers.append(Message("tool", told, call_id=call.call, ok=ok))
         misread = [Message("user", each["text"]) for each in refused if not each.get("tool")]
         if not calls and not misread:
             return []  # its words are the answer, which stands in an agent_message
-        return [Message("assistant", text, calls=tuple(calls)), *answers, *misread]
+        thoughts = tuple(Thinking(**each) for each in step.called.thoughts) if step.called else ()
+        return [Message("assistant", text, calls=tuple(calls), thoughts=thoughts), *answers, *misread]
 
     def _calls(self) -> list[tuple[str, ToolCall]]:
         return [each for _, step in sorted(self._steps.items()) for each in step.ordered()]

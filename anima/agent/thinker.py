@@ -16,6 +16,7 @@ from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import Access, Choice, choose, open_model
 from anima.nous.model import Delta, Message, Model, Request
+from anima.nous.ollama import probe
 from anima.tools.formats import Parsed, parse_calls
 from anima.tools.tool import Tool
 
@@ -27,8 +28,8 @@ class Thinker:
 
     def __init__(self, folder: Folder, house: House) -> None:
         self._folder = folder
-        self._house = house
-        self._choice = _choose(folder.settings.model or house.models.default, house)
+        self._access = Access(os.environ, folder.place, house.models, house.definitions)
+        self._choice = _choose(folder.settings.model or house.models.default, self._access)
         self._model: Model | None = None
         self._started_at = time.time()
         self.toolbox = Toolbox(folder.name, folder.settings.policy)
@@ -63,9 +64,7 @@ class Thinker:
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
         if self._model is None:
-            models = self._house.models
-            access = Access(os.environ, self._folder.place, models.anthropic_api_key, models.anthropic_base_url)
-            self._model = open_model(self._choice.model_name, access)
+            self._model = open_model(self._choice.model_name, self._access, self._folder.settings.fallbacks)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
@@ -75,6 +74,7 @@ class Thinker:
                 messages=spelled(conversation, form) if self.writes_calls else conversation,
                 tools=() if self.writes_calls else specs(tools),
                 tokens_max=self._folder.settings.answer_tokens_max,
+                thinking_tokens_max=self._folder.settings.thinking_tokens_max,
                 session=session,
                 agent=self._folder.name,
                 facts=facts,
@@ -102,10 +102,10 @@ class Thinker:
         }
 
 
-def _choose(configured: str, house: House) -> Choice:
+def _choose(configured: str, access: Access) -> Choice:
     """The model to ask. A name that cannot be one is kept: whoever asks the agent is told, when the model is opened."""
     try:
-        return choose(configured, os.environ, house.models.anthropic_api_key)
+        return choose(configured, access, probe)
     except ConfigError as error:
         return Choice(configured, str(error))
 

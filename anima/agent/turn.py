@@ -224,7 +224,8 @@ class Turn:
             refused.append(misread(said.complaint))
         called = dataclasses.replace(said.called, text=said.text, refused=refused)
         calls = [
-            ToolCall(turn, step, call.id, call.tool, dict(call.args), place, len(passed)) for place, call in enumerate(passed)
+            ToolCall(turn, step, call.id, call.tool, dict(call.args), place, len(passed), 0.0, call.signature, call.by)
+            for place, call in enumerate(passed)
         ]
         events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls)]
         stored = await self._mind.bus.append(*events)
@@ -254,11 +255,12 @@ class Turn:
     async def _end(self, ending: Ending) -> None:
         """Store the end, and with it, in one transaction, what was said."""
         message, mind, calls = self.message, self._mind, self._calls.values()
+        model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
         events = []
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
         if ending.text or ending.outcome == "answered":
-            events.append(self._event(AgentMessage(ending.text, message.turn, mind.thinker.model), "answer"))
+            events.append(self._event(AgentMessage(ending.text, message.turn, model), "answer"))
         if ending.outcome == "failed":
             events.append(self._event(SystemMessage(ending.reason, message.turn), "told"))
         ended = TurnEnded(
@@ -266,7 +268,7 @@ class Turn:
             message.seq,
             ending.outcome,
             ending.reason,
-            mind.thinker.model,
+            model,
             len(calls),
             sum(each.tokens_in for each in calls),
             sum(each.tokens_out for each in calls),

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from anima import __version__
-from anima.cli import agents, audit, chat, doctor, events, house, logs, settings, status, talk
+from anima.cli import agents, audit, chat, doctor, events, house, logs, models, settings, status, talk
 from anima.cli.terminal import complain
 from anima.errors import AnimaError
 from anima.paths import find_home
@@ -47,6 +47,7 @@ for _command, _name in (
     (logs.logs, "logs"),
     (audit.audit, "audit"),
     (doctor.doctor, "doctor"),
+    (models.models, "models"),
     (house.reload, "reload"),
 ):
     app.command(_name)(_command)

@@ -86,7 +86,7 @@ def section(document: Document, made: type[S], references: Mapping[str, str], ta
         if key not in known:
             raise document.wrong(place, unknown(key, [*known, *tables], "key"))
         default, about = known[key]
-        resolved = _resolve(document, place, value, references)
+        resolved = resolve(document, place, value, references)
         if about.secret and resolved:
             document.secrets.add(str(resolved))
         sort = type(default)
@@ -100,10 +100,10 @@ def unknown(name: str, allowed: list[str], what: str) -> str:
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(allowed)}")
 
 
-def _resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
+def resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
     """The value with every ${...} replaced; what came from a credential is remembered as a secret."""
     if isinstance(value, list):
-        return [_resolve(document, place, each, references) for each in value]
+        return [resolve(document, place, each, references) for each in value]
     if not isinstance(value, str) or "${" not in value:
         return value
 
@@ -135,7 +135,7 @@ def _typed(value: Any, sort: type[Value], replaced: bool) -> Any:
     if sort is bool:
         return {"true": True, "false": False}.get(value, value)
     try:
-        return sort(value)
+        return sort(value) if sort is not tuple else value
     except ValueError:
         return value
 

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from anima.config.check import allowed
-from anima.config.schema import SECTIONS, Agent, Option, Value, inner, options
+from anima.config.schema import SECTIONS, Agent, Definition, Option, Value, inner, options
 
 _HEAD = """\
 # Settings
@@ -33,6 +33,16 @@ reminders that are put last, after the conversation. A change of one of the thre
 """
 
 
+_MODEL = """
+## A model: `$ANIMA_HOME/models/NAME.toml`
+
+A definition that agents share: whoever writes `NAME` where a model is asked for means what stands here; see
+docs/models.md. Two sections may follow the keys: `[headers]`, sent with every request and kept as secret as a key, and
+`[params]`, fields of every request's body.
+
+"""
+
+
 def markdown() -> str:
     """The whole page."""
     parts = [_HEAD, _HOUSE]
@@ -41,6 +51,7 @@ def markdown() -> str:
     parts += [_AGENT, _table(Agent)]
     for title, section in inner(Agent).items():
         parts.append(f"\n### `[{title}]`\n\n{(section.__doc__ or '').strip()}\n\n{_table(section)}")
+    parts += [_MODEL, _table(Definition)]
     return "".join(parts)
 
 

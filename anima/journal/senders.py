@@ -84,6 +84,5 @@ def verdict(claims: frozenset[str], pid: int, name: str | None) -> AnimaError | 
     said = " and ".join(sorted(claims))
     who = "a person, or a process that passes on what people say," if PERSON in claims else "the process itself"
     return Refused(
-        f"an event that speaks for {said} came from {name or 'no process of this house'} (PID {pid}); "
-        f"only {who} may say it",
+        f"an event that speaks for {said} came from {name or 'no process of this house'} (PID {pid}); only {who} may say it",
     )

@@ -154,6 +154,8 @@ class ToolCall(Body):
     place: int = 0  #: which of the step's calls this is, from 0
     calls: int = 1  #: how many the step has; they are stored together, and run together if all are pure
     wall_s: float = 0.0  #: the limit asked for; 0 for the tool's own. Less may be asked for, never more
+    signature: str = ""  #: opaque, of the model `by`, which wants it back with the call
+    by: str = ""
 
 
 @of_kind("tool_response")
@@ -227,6 +229,7 @@ class ModelCalled(Body):
     stop_reason: str = ""
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
     refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
+    thoughts: list[Any] = field(default_factory=list)  #: signed ones, which the provider wants back with the tools' answers
 
 
 @of_kind("interrupt_asked")

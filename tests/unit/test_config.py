@@ -15,7 +15,7 @@ from anima.config.document import markdown
 from anima.config.lines import key_lines
 from anima.config.load import agent_digest, agent_names, load_agent, load_house
 from anima.config.policy import workspace
-from anima.config.schema import LAYERS, SECTIONS, Agent, House, Policy, options
+from anima.config.schema import LAYERS, SECTIONS, Agent, Definition, House, Policy, options
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
 from anima.sandbox.jail import spec
@@ -344,7 +344,7 @@ def test_the_line_of_every_key_is_found_whatever_stands_around_it(entries: list[
 def test_every_option_is_read_somewhere():
     sources = [*ROOT.glob("anima/**/*.py"), *ROOT.glob("daemons/*.py")]
     text = "\n".join(path.read_text() for path in sources if path.parent.name != "config")
-    for section in (*SECTIONS.values(), Agent, Policy):
+    for section in (*SECTIONS.values(), Agent, Policy, Definition):
         for name in options(section):
             assert re.search(rf"\.{name}\b", text), f"nobody reads the option {name}: use it or remove it"
 

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from anima.errors import Refused
 from anima.sandbox.jail.spec import JailSpec
+
+from anima.errors import Refused
 
 SANDBOX_EXEC = "/usr/bin/sandbox-exec"
 
