@@ -27,6 +27,7 @@ _CONNECT_S = 10.0
 _ANSWER_BYTES_MAX = 64 * MIB  # frames of a stream weigh some hundred bytes for each token; this is beyond any answer
 _EVENT_BYTES_MAX = 16 * MIB  # one event, or a whole answer that is not streamed
 _ERROR_BYTES_MAX = MIB // 4  # of an error page
+_PINGS = 5  # so many times the silence may last while a server shows by comments that it still works
 _SECRET_CHARS_MIN = 6  # a shorter value of a header is a word, not a secret
 _OK = 200
 _DONE = "[DONE]"
@@ -104,15 +105,18 @@ class Exchange:
             raise network(error, self.endpoint.url, self._redact(str(error))) from None  # they carry the request and its key
 
     async def _events(self, response: "httpx.Response") -> AsyncGenerator[dict[str, Any], None]:
-        events, total = Events(), 0
+        events, total, heard_at = Events(), 0, SYSTEM.monotonic()
         async for piece in response.aiter_bytes():
             total += len(piece)
             for data in events.feed(piece):
+                heard_at = SYSTEM.monotonic()
                 yield self._document(data)
                 if data.strip() == _DONE:
                     return
             if total > _ANSWER_BYTES_MAX or events.held > _EVENT_BYTES_MAX:
                 raise self._endless()
+            if SYSTEM.monotonic() - heard_at > self.endpoint.silence_s * _PINGS:
+                raise Transient(f"{self.endpoint.url} kept the line open and said nothing for too long")
         for data in events.end():
             yield self._document(data)
 

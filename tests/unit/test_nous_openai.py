@@ -449,6 +449,17 @@ def test_a_silent_server_is_given_up():
         ask(silent, policy=IMPATIENT, silence_s=0.2)
 
 
+def test_a_server_that_only_says_that_it_lives_is_given_up_too():
+    async def pings(line: Line) -> None:
+        await line.begin()
+        while True:
+            await line.chunk(b": still processing\n\n")
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(Unavailable, match="kept the line open and said nothing for too long"):
+        ask(pings, policy=IMPATIENT, silence_s=0.05)
+
+
 @pytest.mark.parametrize("url", ["", "localhost:1", "ftp://x", "http://", "http://[::1", "http://x:99999"])
 def test_an_address_that_is_none_is_a_configuration_error(url):
     with pytest.raises(ConfigError, match="is no address for mine:m; write base_url as"):
