@@ -14,9 +14,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from anima.sandbox.jail.spec import JailSpec
-
 from anima.errors import Refused
+from anima.sandbox.jail.spec import JailSpec
 
 SANDBOX_EXEC = "/usr/bin/sandbox-exec"
 
