@@ -7,11 +7,13 @@ of them, each in a forked child of its own, so that one that changes its process
 import contextlib
 import ctypes
 import errno
+import json
 import mmap
 import os
 import platform
 import pty
 import resource
+import select
 import signal
 import socket
 import struct
@@ -771,6 +773,17 @@ def spin() -> None:
         pass
 
 
+def spin_in_many(processes: int, seconds: float) -> int:
+    """Burn the processor in `processes` children one after another, each `seconds` of it; how many were done."""
+    for _ in range(processes):
+        if os.fork() == 0:
+            while time.process_time() < seconds * 0.9:
+                pass
+            os._exit(0)
+        os.wait()
+    return processes
+
+
 def sleep_deaf(seconds: float) -> str:
     """Say something, ignore SIGTERM and everything else that can be ignored, and sleep."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -817,3 +830,78 @@ def where() -> str:
 def program(*words: str) -> list[Any]:
     """Run a program; its exit code."""
     return [os.spawnvp(os.P_WAIT, words[0], list(words))]
+
+
+# -- small questions ----------------------------------------------------------------------------------------------------------
+
+
+def from_folder(folder: str, what: str, arguments: list[Any]) -> list[Any]:
+    """An attack with another current directory."""
+    os.chdir(folder)
+    return list(attempt(what, arguments))
+
+
+def names_of_environment() -> list[str]:
+    """The names of our variables."""
+    return sorted(os.environ)
+
+
+def be_seen(seconds: float) -> str:
+    """Leave traces where another jail could meet them, and wait whether one does."""
+    Path("/tmp/trace").write_text("here")
+    Path("/dev/shm/trace").write_text("here")
+    with socket.socket(socket.AF_UNIX) as ear, socket.socket(socket.AF_INET) as port:
+        ear.bind("\0anima-be-seen")
+        ear.listen()
+        port.bind(("127.0.0.1", 45671))
+        port.listen()
+        met = []
+        signal.signal(signal.SIGUSR1, lambda *_: met.append("signalled"))
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            ready, _, _ = select.select([ear, port], [], [], 0.1)
+            met += ["connected"] if ready else []
+    return ", ".join(met) or "was not met"
+
+
+def look_for_others() -> str:
+    """The traces of `be_seen`, from another jail."""
+    found = [path for path in ("/tmp/trace", "/dev/shm/trace") if os.path.exists(path)]
+    for what, arguments in (("unix", ["@anima-be-seen"]), ("tcp", ["127.0.0.1", 45671])):
+        found += [what] if attempt(what, arguments)[0] else []
+    for pid in range(2, 1000):
+        if pid not in (os.getpid(), os.getppid()):
+            try:
+                os.kill(pid, signal.SIGUSR1)
+                found.append(f"process {pid}")
+            except OSError:
+                continue
+    return ", ".join(found)
+
+
+def end_by(signal_: int) -> None:
+    """Die by a signal."""
+    os.kill(os.getpid(), signal_)
+
+
+def kill_everybody() -> str:
+    """Kill all we see, the first process included."""
+    if len(list(Path("/proc").glob("[0-9]*"))) > 8:
+        return "sees too many to try"  # without a jail this would end the machine
+    for target in (1, -1):
+        with contextlib.suppress(OSError):
+            os.kill(target, signal.SIGKILL)
+    return "still here"
+
+
+def converse() -> None:
+    """A long-lived child: a line of attacks comes on stdin, a line of what they got goes to stdout."""
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(0, 4096)
+        if not piece:
+            return
+        line += piece
+    os.write(1, json.dumps(battery(json.loads(line))).encode() + b"\n")
+    while os.read(0, 4096):
+        pass

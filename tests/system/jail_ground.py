@@ -3,6 +3,8 @@
 Everything that must not be reached carries MARK (jail_attacks.py), so that whoever returns it has read it.
 """
 
+import asyncio
+import itertools
 import json
 import os
 import selectors
@@ -18,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from anima.sandbox.jail.jails import Jails
 from jail_attacks import MARK
+
+from anima.sandbox.jail.spec import JailSpec, Order, Outcome
 
 HERE = Path(__file__).parent
 REPO = HERE.parent.parent
@@ -171,3 +176,57 @@ def marked(mark: str) -> list[int]:
         for process in psutil.process_iter(["cmdline", "status"])
         if mark in (process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
     ]
+
+
+class Yard:
+    """Open Jails on a ground, used from plain functions: one call runs one order to its end."""
+
+    def __init__(self, at: Ground, runner: asyncio.Runner, jails: Jails) -> None:
+        self.at = at
+        self.runner = runner
+        self.jails = jails
+
+    def spec(self, **more: Any) -> JailSpec:
+        """The policy of the proofs: a workspace, one folder to read, one to write, everything guarded."""
+        plain = {"workspace": self.at.work, "read": (self.at.books,), "write": (self.at.out,), "protected": self.at.guarded}
+        return JailSpec(**{**plain, **more})
+
+    def order(self, target: str, *arguments: Any, **more: Any) -> Order:
+        """One call of a function of jail_attacks."""
+        return Order(f"order-{next(_COUNT)}", f"jail_attacks:{target}", tuple(arguments), self.spec(**more))
+
+    def run(self, target: str, *arguments: Any, **more: Any) -> Outcome:
+        """Its outcome."""
+        return self.runner.run(self.jails.run(self.order(target, *arguments, **more)))
+
+    def answer(self, target: str, *arguments: Any, **more: Any) -> Any:
+        """What it returned; fails if it returned nothing."""
+        outcome = self.run(target, *arguments, **more)
+        assert outcome.how == "answered", f"{outcome.how}: {outcome.reason} {outcome.stderr.decode(errors='replace')}"
+        return outcome.value
+
+
+_COUNT = itertools.count(1)
+
+
+@contextmanager
+def yard(root: Path, **more: Any) -> Iterator[Yard]:
+    """Jails that know the attacks, on a new ground below `root`; everything is gone at the end of the block."""
+    with laid(root) as at, asyncio.Runner() as runner, inherited_environment():
+        jails = runner.run(Jails.open(preload=("jail_attacks",), **more))
+        try:
+            yield Yard(at, runner, jails)
+        finally:
+            runner.run(jails.close())
+
+
+@contextmanager
+def inherited_environment() -> Iterator[None]:
+    """A secret in the environment of whoever starts the jails."""
+    before = os.environ.get("ANIMA_SECRET")
+    os.environ["ANIMA_SECRET"] = MARK.decode()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["ANIMA_SECRET"]

@@ -2,6 +2,8 @@
 
 import os
 import socket
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from jail_attacks import CALLS
@@ -131,3 +133,30 @@ def processes(at: Ground) -> list[Attack]:
         ["descriptors left open", "inherited"],
         ["the terminal", "terminal"],
     ]
+
+
+def attacks(at: Ground) -> list[Attack]:
+    """All of them."""
+    return [each for theme in (files, guarded, network, kernel, processes) for each in theme(at)]
+
+
+def labels() -> list[str]:
+    """Their names, without a ground."""
+    ears = SimpleNamespace(abstract="@nobody", bus="/nobody", tcp=1, udp=1, tcp6=1, udp6=1)
+    return [each[0] for each in attacks(Ground(Path("/nowhere"), ears, 0, 0))]  # type: ignore[arg-type]
+
+
+#: What this or that machine does not let show: the kernel has no such door, or root is not root enough there.
+UNSHOWN = {
+    "read by /proc/1/root": "process 1 of a container may hold rights that its root does not",
+    "AF_ALG": "not in every kernel",
+    "x32": "not in every kernel",
+    "call kexec_load": "not in every kernel",
+    "call init_module": "not in a kernel without modules",
+    "call finit_module": "not in a kernel without modules",
+    "call delete_module": "not in a kernel without modules",
+    "the terminal": "the suite may run without one; test_jail_lives.py gives one",
+}
+
+#: Which layers hold an attack, each alone, with all others switched off.
+HELD: dict[str, tuple[str, ...]] = {}

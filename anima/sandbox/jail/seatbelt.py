@@ -86,7 +86,7 @@ def _network(allowed: bool) -> list[str]:
 
 
 def _given(spec: JailSpec) -> list[str]:
-    """One rule or two for each path of the spec, the deeper later; at the same path writing beats reading and protection both."""
+    """One rule or two for each path of the spec, the deeper later; at the same path protecting beats writing beats reading."""
     ranked = [(path, 0) for path in spec.read]
     ranked += [(path, 1) for path in (spec.workspace, *spec.write)]
     ranked += [(path, 2) for path in spec.protected]
