@@ -135,7 +135,7 @@ def _typed(value: Any, sort: type[Value], replaced: bool) -> Any:
     if sort is bool:
         return {"true": True, "false": False}.get(value, value)
     try:
-        return sort(value) if sort is not tuple else value
+        return sort(value)
     except ValueError:
         return value
 

@@ -66,7 +66,7 @@ def test_a_definition_is_read_with_its_headers_params_and_references(home):
         ('provider = "ollama"', "model: is missing; say what the server calls the model"),
         ('\nprovider = "opnai"', "mine.toml:2: provider: 'opnai' is not known; allowed is compatible or anthropic"),
         ('provider = "openai"\nfallbacks = "reflex"', "mine.toml:2: fallbacks: is 'reflex', allowed is a list of texts"),
-        ('provider = "openai"\nfallbacks = [1]', "fallbacks: is a list, allowed is a list of texts"),
+        ('provider = "openai"\nfallbacks = [1]', "fallbacks: entry 1 is 1, allowed is a list of texts"),
         ('provider = "openai"\nfallbacks = ["gtp:x"]', "mine.toml:2: fallbacks: there is no model 'gtp:x'"),
         ('provider = "openai"\nprice_in = -2', "price_in: -2.0 is out of range"),
         ('provider = "openai"\n[headers]\nX = 1', "mine.toml:3: headers.X: is no header"),
