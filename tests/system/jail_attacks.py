@@ -927,3 +927,9 @@ def converse() -> None:
     os.write(1, json.dumps(battery(json.loads(line))).encode() + b"\n")
     while os.read(0, 4096):
         pass
+
+
+def after(seconds: float, what: str, arguments: list[Any]) -> Any:
+    """Call another function of this file after a while."""
+    time.sleep(seconds)
+    return globals()[what](*arguments)
