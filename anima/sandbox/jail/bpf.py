@@ -13,6 +13,7 @@ import errno
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 _LD_ABS: Final = 0x20  # load a word of struct seccomp_data
@@ -182,6 +183,7 @@ def rules(*, network: bool, unix: bool = True) -> list[Rule]:
     return found
 
 
+@cache
 def program(machine: str, *, network: bool, unix: bool = True) -> bytes:
     """The whole program, ready for the kernel. Raises KeyError for a processor without a table here."""
     arch = AUDIT_ARCH[machine]

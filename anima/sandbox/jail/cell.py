@@ -138,9 +138,8 @@ def _surround(birth: Birth, spec: JailSpec, maps: mounts.IdMaps | None, link: _L
     if not birth.flags & syscalls.CLONE_NEWNS:
         _refuse_hidden(seen)
         return seen
-    made = mounts.make_missing(seen)
-    if made:
-        link.say(made=made)
+    if stand_ins := mounts.make_missing(seen):
+        link.say(stand_ins=stand_ins)
     look = mounts.Look(USER, birth.uid, birth.gid, spec.limits.memory_bytes, spec.network, maps)
     mounts.raise_view(seen, links, look)
     return seen
@@ -151,7 +150,7 @@ def _refuse_hidden(seen: Sequence[view.Place]) -> None:
     for place in seen:
         if place.kind == "hide" and any(view.inside(place.path, each.path) for each in seen if each.kind in ("show", "work")):
             raise Refused(
-                f"{place.path} is protected and lies in a folder that is given: it cannot be hidden without the layer 'namespaces'"
+                f"{place.path} is protected, in a folder that is given: it cannot be hidden without the layer 'namespaces'"
             )
 
 

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import msgpack
 
 from anima.errors import Refused
-from anima.sandbox.jail import bpf, landlock, syscalls
+from anima.sandbox.jail import bpf, landlock, mounts, syscalls
 from anima.sandbox.jail.spec import LAYERS, JailSpec, Limits
 from anima.sandbox.jail.view import Place
 
@@ -193,7 +193,7 @@ def allowed(child: Child) -> list[tuple[str, int]]:
     for place in child.places:
         if place.kind in ("work", "keep") or (place.kind == "fresh" and child.namespaces):
             found.append((place.path, landlock.READ | landlock.WRITE))
-        elif place.kind in ("show", "etc", "proc"):
+        elif place.kind in ("show", "proc") or (place.kind == "etc" and child.namespaces):
             found.append((place.path, landlock.READ))
     if child.namespaces:
         found += [
@@ -202,7 +202,8 @@ def allowed(child: Child) -> list[tuple[str, int]]:
             ("/dev/shm", landlock.READ | landlock.WRITE),
         ]
     else:
-        found += [(f"/dev/{name}", landlock.DEVICE) for name in ("null", "zero", "full", "random", "urandom")]
+        found += [(f"/dev/{name}", landlock.DEVICE) for name in mounts.DEVICES]
+        found += [(path, landlock.READ) for path in mounts.etc_paths(network=child.spec.network)]
     return found
 
 

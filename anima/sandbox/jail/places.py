@@ -8,6 +8,7 @@ Does not cover: a folder that is moved by somebody outside the jail while it is 
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import anima
@@ -41,8 +42,11 @@ def wishes(spec: JailSpec) -> tuple[Wishes, dict[str, str]]:
         links.update(passed)
         return found
 
+    workspace = real(spec.workspace)
+    if not os.path.isdir(workspace):
+        raise Refused(f"the workspace {workspace} is no folder: name one in the policy")
     return Wishes(
-        workspace=real(spec.workspace),
+        workspace=workspace,
         read=tuple(real(each) for each in spec.read),
         write=tuple(real(each) for each in spec.write),
         protected=tuple(real(each, missing=True) for each in spec.protected),
@@ -75,16 +79,19 @@ def follow(path: Path) -> tuple[str, dict[str, str]]:
     return found or "/", links
 
 
+@cache
 def system_folders() -> tuple[str, ...]:
     """Folders of the machine that programs need, as far as they are there and no symlinks."""
     return tuple(each for each in _SYSTEM if os.path.isdir(each) and not os.path.islink(each))
 
 
+@cache
 def system_links() -> dict[str, str]:
     """Those of them that are symlinks (/bin on a merged system), with what they say."""
     return {each: os.readlink(each) for each in _SYSTEM if os.path.islink(each)}
 
 
+@cache
 def python_folders() -> tuple[str, ...]:
     """What this interpreter and this program need, without what lies in another of them or in a system folder."""
     asked = [sys.prefix, sys.base_prefix, sys.exec_prefix, *anima.__path__]
