@@ -181,7 +181,7 @@ class Hosts:
         try:
             await host.line.send(pack_frame({"id": number, **request}))
             return await answered
-        except (OSError, Unavailable) as error:
+        except OSError as error:
             raise Gone(host.reason or str(error)) from error
         finally:
             host.waiting.pop(number, None)

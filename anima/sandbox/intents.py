@@ -179,12 +179,10 @@ class Intents:
         self._open: dict[str, Intent] = {}
         self._doubts: dict[str, Intent] = {}
         self._steps: dict[tuple[str, ...], dict[str, Intent]] = {}
-        self.seq = 0  #: the newest that was applied
         self.settled = 0  #: how many responses were applied
 
     def apply(self, event: Event) -> list[Intent]:
         """Take the next event; returns the calls it changed. Raises BadMessage for a malformed body."""
-        self.seq = max(self.seq, event.seq)
         if event.kind not in KINDS:
             return []
         body = event.body

@@ -37,6 +37,8 @@ def prune(folder: Path, bytes_max: int) -> int:
 
 def _files(folder: Path) -> Iterator[tuple[int, str, os.stat_result]]:
     """Everything below that is no folder: the descriptor of where it stands, its name, what it is."""
+    if not folder.is_dir():
+        return
     for _, _, names, place in os.fwalk(folder, follow_symlinks=False):
         for name in names:
             try:

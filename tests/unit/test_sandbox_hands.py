@@ -413,7 +413,7 @@ async def test_a_new_life_begins_to_read_where_everything_was_settled(world):
     assert (await world.response(doubtful)).outcome == "unknown"
     for number in range(settle_calls + 10):
         await world.calls("pure", session=str(number % 7))
-    await world.until("sandbox_settled")
+    await world.until("tool_response", count=settle_calls + 11)
     await second.ends()
     reads: list[Query] = []
     real = world.bus.read
@@ -425,7 +425,7 @@ async def test_a_new_life_begins_to_read_where_everything_was_settled(world):
 
     world.bus.read = counted  # type: ignore[method-assign]
     third = Life(world)
-    while not third.intents.seq:
+    while not third.hands.seen:
         await asyncio.sleep(0)
     assert len(reads) < 60 < len(world.bus.events) / 10, "its start costs by what is open, not by history"
     assert [each["id"] for each in (await third.ask("waiting"))["waiting"]] == [waiting]
