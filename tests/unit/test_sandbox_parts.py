@@ -434,12 +434,13 @@ def test_the_oldest_outputs_go_first_and_no_link_is_followed(tmp_path: Path):
         os.utime(path, (number, number))
     (folder / "link").symlink_to(outside)
     (folder / "name").symlink_to(outside / "precious")
-    assert prune(folder, 100_000_000) == 0
-    prune(folder, 3 * 40_960 + 20_000)  # a long link takes a block, too
+    assert prune(folder, 100_000_000, 100) == 0
+    prune(folder, 3 * 40_960 + 20_000, 100)  # a long link takes a block, too
     assert sorted(path.name for path in folder.rglob("*.txt")) == ["3.txt", "4.txt", "5.txt"]
-    prune(folder, 0)
+    assert prune(folder, 100_000_000, 4) == 1
+    prune(folder, 0, 100)
     assert (outside / "precious").stat().st_size == 100_000
-    assert prune(tmp_path / "missing", 0) == 0
+    assert prune(tmp_path / "missing", 0, 0) == 0
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
