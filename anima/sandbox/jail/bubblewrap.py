@@ -17,8 +17,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from anima.sandbox.jail.view import Place
+
+Builder = Literal["auto", "native", "bubblewrap"]  #: who mounts what a jail sees
 
 _FIRST = "/usr/bin/bwrap"
 _DISABLE_USERNS = (0, 8)  #: since then there is --disable-userns
@@ -54,7 +57,7 @@ def find() -> Bubblewrap:
         return Bubblewrap("", (), "bwrap is not installed (package bubblewrap)")
     version = _version(_said([program, "--version"])[1])
     if version < _SIZES:
-        return Bubblewrap(program, version, f"{program} is too old ({_dotted(version)}, 0.7 is needed)")
+        return Bubblewrap(program, version, f"{program} is too old ({dotted(version)}, 0.7 is needed)")
     whole = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/true"]
     code, said = _said([program, *guard(version, network=False), *whole])
     if code:
@@ -139,5 +142,6 @@ def _version(said: str) -> tuple[int, ...]:
     return tuple(int(each) for each in found[1].split(".")) if found else (0,)
 
 
-def _dotted(version: tuple[int, ...]) -> str:
+def dotted(version: tuple[int, ...]) -> str:
+    """As 0.8.0."""
     return ".".join(map(str, version))

@@ -134,7 +134,7 @@ def limits(found: Limits) -> dict[int, tuple[int, int]]:
         resource.RLIMIT_FSIZE: (found.file_bytes,) * 2,
         resource.RLIMIT_NOFILE: (found.files,) * 2,
         resource.RLIMIT_NPROC: (found.processes + 1,) * 2,
-        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_CORE: (1, 1),  # none; 0 would still start a program that the machine gives its cores to
         resource.RLIMIT_MEMLOCK: (8 << 20,) * 2,
     }
 

@@ -58,8 +58,11 @@ def make_missing(places: Sequence[Place]) -> list[str]:
         if place.kind != "hide":
             continue
         try:
-            os.mkdir(place.path, _STAND_IN)
-            os.chmod(place.path, _STAND_IN)  # the sticky bit is not for mkdir to give
+            with _parent(place.path) as (folder, name):
+                os.mkdir(name, _STAND_IN, dir_fd=folder)
+                made = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                os.fchmod(made, _STAND_IN)  # the sticky bit is not for mkdir to give
+                os.close(made)
         except FileExistsError:
             if not _stands_in(place.path):
                 continue
@@ -75,7 +78,19 @@ def remove_stand_ins(paths: Sequence[str]) -> None:
     for path in reversed(paths):
         with contextlib.suppress(OSError):  # not empty any more
             if _stands_in(path):
-                os.rmdir(path)
+                with _parent(path) as (folder, name):
+                    os.rmdir(name, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _parent(path: str) -> Iterator[tuple[int, str]]:
+    """The folder of `path`, opened without following a symlink: this is root, in a folder that is a tool's."""
+    above, _, name = path.rpartition("/")
+    folder = syscalls.open_beneath(os.fsencode(above or "/"))
+    try:
+        yield folder, name
+    finally:
+        os.close(folder)
 
 
 def _stands_in(path: str) -> bool:

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from anima.sandbox.jail import bpf, mounts, passing, places, syscalls
+from anima.sandbox.jail import bpf, built, mounts, passing, places, syscalls
 from anima.sandbox.jail.cell import Birth, lead
 from anima.sandbox.jail.cgroups import Group, Groups
 from anima.sandbox.jail.machine import Machine, layers, look
@@ -32,7 +32,7 @@ from anima.sandbox.jail.watch import descendants, usage
 SLOTS = 256  #: jails at once; the owner keeps far below
 TERM_GRACE_S = 2.0  #: between asking a child to end at its limit and ending its jail
 LOOK_S = 0.1  #: between two looks at what a jail uses
-_LOOK_WITH_CGROUP_S = 0.5
+LOOK_MAX_S = 2.0  #: while it does nothing
 _FIRST_LOOK_S = 0.05
 _UNBOUND = 1 << 62
 _SPARE_PROCESSES = 16  #: a jail may be so far above its number of processes before it is ended; forks fail long before
@@ -53,6 +53,8 @@ class Jail:
     wall_at: float = 0.0
     kill_at: float = 0.0
     look_at: float = 0.0
+    look_s: float = 0.0  #: from the last look to the next
+    cpu_s: float = 0.0  #: at the last look
     limits: dict[str, Any] = field(default_factory=dict)
     limit: str = ""  #: the one that was hit
     stand_ins: list[str] = field(default_factory=list)  #: it hides these folders, which stand for protected ones to come
@@ -67,10 +69,11 @@ class Jail:
 class Zygote:
     """The loop. One thread, which sleeps in one place."""
 
-    def __init__(self, owner: socket.socket) -> None:
+    def __init__(self, owner: socket.socket, builder: str = "native") -> None:
         self._owner = owner
         self._groups = Groups()
         self._machine: Machine = look(self._groups.reason)
+        self._bwrap = built.choose(builder, native=bool(self._machine.flags))
         self._owners = Owners()
         self._uids = claim_uids(SLOTS)
         self._python = places.python_folders()
@@ -88,9 +91,12 @@ class Zygote:
 
     def run(self, problems: list[str]) -> None:
         """Serve until the owner is gone."""
-        told = [[each.name, each.there, each.reason] for each in layers(self._machine)]
+        found = layers(self._machine)
+        if self._bwrap:
+            found = built.layers(found, self._bwrap, rooted=self._machine.rooted)
+        told = [[each.name, each.there, each.reason] for each in found]
         self._owner.setblocking(True)
-        passing.send(self._owner, {"hello": told, "problems": problems})
+        passing.send(self._owner, {"hello": told, "problems": problems, "builder": "bubblewrap" if self._bwrap else "native"})
         while True:
             events = self._selector.select(self._pause())
             for key, _ in events:
@@ -138,7 +144,7 @@ class Zygote:
     def _start(self, message: dict[str, Any], fds: list[int]) -> None:
         off, network = message["off"], message["network"]
         flags = self._flags(off, network=network)
-        mapped = self._machine.rooted and "user" not in off
+        mapped = self._machine.rooted and "user" not in off and not self._bwrap
         jail = self._spare(flags, mapped=mapped) or self._bear(flags, mapped=mapped)
         jail.id = message["id"]
         jail.limits = message["limits"] | ({"memory_bytes": _UNBOUND} if "memory" in off else {})
@@ -158,25 +164,31 @@ class Zygote:
         self._wanted_spare = self._wanted_spare or flags == self._usual
 
     @property
+    def _usually_mapped(self) -> bool:
+        return self._machine.rooted and not self._bwrap
+
+    @property
     def _usual(self) -> int:
         return self._flags([], network=False)
 
     def _flags(self, off: list[str], *, network: bool) -> int:
+        if self._bwrap and "namespaces" not in off:
+            return 0  # bwrap makes them, at its own birth
         flags = 0 if "namespaces" in off else self._machine.flags
         if not network and "network" not in off:
             flags |= syscalls.CLONE_NEWNET | (0 if self._machine.rooted else syscalls.CLONE_NEWUSER)
         return flags
 
     def _spare(self, flags: int, *, mapped: bool) -> Jail | None:
-        if flags != self._usual or mapped != self._machine.rooted:
+        if flags != self._usual or mapped != self._usually_mapped:
             return None
         return next((jail for jail in self._jails.values() if not (jail.id or jail.spent)), None)
 
     def _make_spare(self) -> None:
         self._wanted_spare = False
         with contextlib.suppress(OSError):  # no process to be had: the next order says so
-            if self._spare(self._usual, mapped=self._machine.rooted) is None:
-                self._bear(self._usual, mapped=self._machine.rooted)
+            if self._spare(self._usual, mapped=self._usually_mapped) is None:
+                self._bear(self._usual, mapped=self._usually_mapped)
 
     def _bear(self, flags: int, *, mapped: bool) -> Jail:
         """Clone the first process of a jail; it waits for its order."""
@@ -195,6 +207,7 @@ class Zygote:
             rooted=self._machine.rooted,
             abi=self._machine.abi,
             last_capability=self._machine.last_capability,
+            bwrap=self._bwrap,
         )
         try:
             pid = syscalls.clone(flags)
@@ -286,12 +299,14 @@ class Zygote:
                 jail.wall_at = 0.0
                 self._limit(jail, "wall", TERM_GRACE_S)
             elif jail.look_at and now >= jail.look_at:
-                jail.look_at = now + (_LOOK_WITH_CGROUP_S if jail.group else LOOK_S)
-                self._look(jail)
+                self._look(jail, now)
 
-    def _look(self, jail: Jail) -> None:
+    def _look(self, jail: Jail, now: float) -> None:
         bounds = jail.limits
         found = usage(jail.pid, bounds["memory_bytes"])
+        still = found.cpu_s == jail.cpu_s  # without computing nobody's memory grows: an idle jail is not woken for
+        jail.look_s = min(2 * jail.look_s, LOOK_MAX_S) if still else LOOK_S
+        jail.cpu_s, jail.look_at = found.cpu_s, now + jail.look_s
         if not jail.group and found.memory_bytes > bounds["memory_bytes"]:
             self._limit(jail, "memory", 0.0)
         elif found.threads > bounds["processes"] + _SPARE_PROCESSES:
@@ -348,7 +363,7 @@ def warm() -> None:
 
 
 def main() -> None:
-    """Start as `python -m anima.sandbox.jail.zygote LINK_FD OWNER_PID MODULES`."""
+    """Start as `python -m anima.sandbox.jail.zygote LINK_FD OWNER_PID MODULES BUILDER`."""
     link_fd, owner_pid, names = int(sys.argv[1]), int(sys.argv[2]), [each for each in sys.argv[3].split(",") if each]
     syscalls.die_with_parent(signal.SIGKILL)
     if os.getppid() != owner_pid:
@@ -357,7 +372,7 @@ def main() -> None:
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner
     syscalls.adopt_orphans()
-    zygote = Zygote(socket.socket(fileno=link_fd))
+    zygote = Zygote(socket.socket(fileno=link_fd), sys.argv[4])
     try:
         zygote.run(preload(names))
     finally:
