@@ -705,7 +705,9 @@ def core_dump() -> str:
     """Leave an image of our memory on the disk."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    return f"up to {resource.getrlimit(resource.RLIMIT_CORE)[0]} bytes" if hard > 1 else ""  # 1: none, and no program of the machine gets it either (core(5))
+    if hard in (0, 1):  # 1: none, and no program of the machine gets it either (core(5))
+        return ""
+    return f"up to {resource.getrlimit(resource.RLIMIT_CORE)[0]} bytes"
 
 
 def raise_limits() -> str:
