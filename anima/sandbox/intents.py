@@ -190,7 +190,9 @@ class Intents:
             case ToolCall():
                 return self._add(event, body)
             case InterruptAsked(turn):
-                return self._interrupt(event, lambda each: each.session == event.session and turn in ("", each.call.turn))
+                ours = (each for each in self._open.values() if each.session == event.session)
+                named = {each.id for each in ours if turn in ("", each.call.turn or each.id)}  # by hand: there is no turn
+                return self._interrupt(event, lambda each: each.id in named)
             case TurnEnded(turn):
                 return self._interrupt(event, lambda each: bool(turn) and each.call.turn == turn)
             case _:
