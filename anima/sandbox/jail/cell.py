@@ -107,7 +107,7 @@ def _serve(birth: Birth, order: dict[str, Any], fds: Sequence[int], link: _Link)
     body = passing.unwrap(body_fd)
     spec = read_spec(body["spec"])
     if birth.bwrap and "namespaces" not in spec.off:
-        _serve_by_bwrap(birth.bwrap, body, spec, fds[1:], link)
+        _serve_by_bwrap(birth.bwrap, {**body, "counted": birth.enter_fd >= 0}, spec, fds[1:], link)
         return
     maps = None if order["maps"] is None else dict(zip(map(tuple, order["maps"]), map_fds, strict=True))
     seen = _surround(birth, spec, maps, link)
@@ -125,6 +125,7 @@ def _serve(birth: Birth, order: dict[str, Any], fds: Sequence[int], link: _Link)
         answer_fd=answer_fd,
         ready_fd=ready_w,
         namespaces=bool(birth.flags & syscalls.CLONE_NEWNS),
+        counted=birth.enter_fd >= 0,
     )
     pid = os.fork()
     if pid == 0:
