@@ -32,7 +32,8 @@ from anima.sandbox.jail.watch import descendants, usage
 SLOTS = 256  #: jails at once; the owner keeps far below
 TERM_GRACE_S = 2.0  #: between asking a child to end at its limit and ending its jail
 LOOK_S = 0.1  #: between two looks at what a jail uses
-LOOK_MAX_S = 2.0  #: while it does nothing
+LOOK_MAX_S = 2.0  #: while it does nothing, and a cgroup bounds its memory
+LOOK_ALONE_MAX_S = 0.5  #: while it does nothing, and nobody else bounds it
 _FIRST_LOOK_S = 0.05
 _UNBOUND = 1 << 62
 _SPARE_PROCESSES = 16  #: a jail may be so far above its number of processes before it is ended; forks fail long before
@@ -305,7 +306,7 @@ class Zygote:
         bounds = jail.limits
         found = usage(jail.pid, bounds["memory_bytes"])
         still = found.cpu_s == jail.cpu_s  # without computing nobody's memory grows: an idle jail is not woken for
-        jail.look_s = min(2 * jail.look_s, LOOK_MAX_S) if still else LOOK_S
+        jail.look_s = min(2 * jail.look_s, LOOK_MAX_S if jail.group else LOOK_ALONE_MAX_S) if still else LOOK_S
         jail.cpu_s, jail.look_at = found.cpu_s, now + jail.look_s
         if not jail.group and found.memory_bytes > bounds["memory_bytes"]:
             self._limit(jail, "memory", 0.0)
