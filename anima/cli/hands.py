@@ -86,8 +86,8 @@ def nothing_named(wanted: str, known: Sequence[Row], where: str) -> Refused:
 
 
 def what(row: Mapping[str, Any]) -> str:
-    """`exec of arya (0193a1b2)`."""
-    return f"{row['tool']} of {row['agent']} ({str(row['id'])[:SHORT_MIN]})"
+    """`exec of arya (0193a1b2-77f0-7d3c)`."""
+    return f"{row['tool']} of {row['agent']} ({str(row['id'])[:LONG]})"
 
 
 def told(row: Mapping[str, Any]) -> str:
