@@ -23,7 +23,7 @@ run: $(VENV)/.run
 		echo "Stop:   $(CTL) down"; fi
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests.everything $(ARGS)
 
 soak: $(VENV)/.test
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)
@@ -35,7 +35,7 @@ format: $(VENV)/.test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(VENV)/.test
-	@for each in cli journal supervision memory turn; do $(BIN)/python bench/$$each.py || exit 1; done
+	@for each in cli journal supervision memory turn hands streaming; do $(BIN)/python bench/$$each.py || exit 1; done
 
 # -- set-up ------------------------------------------------------------------------------------------------------------
 

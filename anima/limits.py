@@ -48,10 +48,24 @@ output_bytes_per_s_max = 256 * KIB  # what a child may print through stdout and 
 name_chars_max = 63
 session_chars_max = 128
 message_kills_max = 3  # a message that ended its agent's process this often is marked failed
-sessions_parallel_max = 8  # turns of one agent at the same time, each in another session
+sessions_parallel_max = 16  # turns of one agent at the same time, each in another session
 include_depth_max = 8  # {{include:file}} in prompts
 prompt_bytes_max = 1 * MIB  # persona or reminders, includes and all
 turn_grace_s = 3.0  # a turn that runs when the agent is stopped may end by itself so long; then it is put down
+
+# sandbox
+calls_running_max = 64  # jailed calls of the whole house at a time
+calls_agent_max = 8  # of one agent, those that mostly wait: for the network, for a command
+call_attempts_max = 4  # a call that its sandbox died under so often is not tried again
+call_grace_s = 2.0  # from asking a call to end to ending it
+settle_calls = 200  # so many settled calls, or so many events, and the sandbox notes where a new life of it may begin
+settle_events = 5_000
+left_events_max = 2_000  # events that note may refer to: calls that wait for a person, or are in doubt
+hosts_max = 32  # long-lived children of sessions: one more, and the one idle for longest goes
+host_idle_s = 1_800.0  # a long-lived child without shells and running commands ends after this
+host_shell_idle_s = 86_400.0  # and one with shells
+spill_folder_bytes_max = 256 * MIB  # kept outputs of one agent's calls; the oldest go first
+spill_files_max = 10_000  # of them
 
 # tools
 tool_wall_s = 120.0  # a call of a tool that asks for nothing else; a model may ask for less, never for more
@@ -70,10 +84,14 @@ tool_job_bytes_max = 1 * MIB  # output kept of a background command; the oldest 
 web_body_bytes_max = 5 * MIB  # of one answer, as it comes and after decompression
 web_redirects_max = 5
 web_total_s = 30.0  # name look-up, connection, redirects and body together
+step_calls_max = 64  # calls of one step; they are stored in one transaction
 calls_identical_max = 3  # the same call with the same result, before a turn is told to stop repeating it
 
 assert text_bytes_max < event_bytes_max <= page_bytes_max < batch_bytes_max < message_bytes_max
 assert doorbell_bytes_min < event_bytes_max
 assert page_bytes_max + event_bytes_max <= message_bytes_max, "a page may overshoot by one event"
+assert step_calls_max < batch_events_max
 assert batch_events_max <= credit_events_max
+assert calls_agent_max <= calls_running_max
+assert tool_spill_bytes_max < spill_folder_bytes_max
 assert tool_output_bytes <= tool_output_bytes_max < tool_result_bytes_max < event_bytes_max

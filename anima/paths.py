@@ -28,6 +28,11 @@ class Home:
         return self.root / "secrets.toml"
 
     @property
+    def models(self) -> Path:
+        """Definitions of models that agents share, one file each."""
+        return self.root / "models"
+
+    @property
     def agents(self) -> Path:
         """One folder per agent."""
         return self.root / "agents"
@@ -35,6 +40,15 @@ class Home:
     def agent(self, name: str) -> Path:
         """The folder of one agent."""
         return self.agents / name
+
+    @property
+    def workspaces(self) -> Path:
+        """One folder per agent, the only ones of the house that tools may see."""
+        return self.root / "workspace"
+
+    def workspace(self, name: str) -> Path:
+        """The directory the tools of one agent work in, unless its policy names another."""
+        return self.workspaces / name
 
     @property
     def state(self) -> Path:
@@ -45,6 +59,16 @@ class Home:
     def journal(self) -> Path:
         """Every fact."""
         return self.state / "journal.db"
+
+    @property
+    def outputs(self) -> Path:
+        """One folder per agent with whole outputs of its calls, to be paged through; the oldest go first."""
+        return self.state / "output"
+
+    @property
+    def tools(self) -> Path:
+        """Tools of this house, one Python file each or several in one."""
+        return self.root / "tools"
 
     @property
     def log(self) -> Path:

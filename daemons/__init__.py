@@ -2,6 +2,7 @@
 
     supervisor            root: forks, restarts and outlives all others
     ├── journal           stores every fact and publishes it; owns journal.db and the bus sockets
+    ├── sandbox           the hands: carries out every tool call in a jail, once; owns all that runs in them
     └── agent:NAME        one mind, one process each: wakes, thinks, answers
 
 They are stopped in the opposite order. A process exists because it alone owns something.
@@ -15,12 +16,19 @@ from anima.agent.folder import Folder
 from anima.config.load import agent_digest, agent_names, digest, house_digest, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
-from anima.nous.choose import choose, modules_needed
+from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
 from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
+from anima.tools.registry import BUILT_IN
+
+#: Where the tools are declared: every agent describes them to its model, so all of them share one copy.
+_TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 
 #: Infrastructure, in the order of birth; agents follow, all at once.
-TREE = (ChildSpec(name="journal", kind="journal"),)
+TREE = (
+    ChildSpec(name="journal", kind="journal"),
+    ChildSpec(name="sandbox", kind="sandbox", awaited=False),  # nobody needs it up: a call lies in the journal until it is
+)
 
 
 def plan(home: Home, *, strict: bool) -> Plan:
@@ -75,7 +83,7 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
         stop_timeout_s=told.agent_stop_timeout_s,
         beat_s=told.beat_s,
         beats_missed_max=told.beats_missed_max,
-        preload=("daemons.agent", *_heavy(model, house)),
+        preload=("daemons.agent", *_TOOLS, *_heavy(model, house)),
         settings=settings,
         parallel=True,
     )
@@ -84,6 +92,7 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
 def _heavy(model: str, house: House) -> tuple[str, ...]:
     """What the agent's model will import, so that the root imports it once for all; nothing for a model that is none."""
     try:
-        return modules_needed(choose(model, os.environ, house.models.anthropic_api_key).model_name)
+        access = Access(os.environ, models=house.models, definitions=house.definitions)
+        return modules_needed(choose(model, access).model_name, access)
     except ConfigError:
         return ()  # the agent says so to whoever asks it

@@ -14,9 +14,19 @@ def _no_house_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "ANIMA_HOME",
         "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
         "ANTHROPIC_BASE_URL",
+        "ARK_API_KEY",
+        "GEMINI_API_KEY",
+        "LLAMA_API_KEY",
+        "LMSTUDIO_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "OPENROUTER_API_KEY",
+        "VLLM_API_KEY",
         "RUNTIME_DIRECTORY",
         "XDG_RUNTIME_DIR",
         "NOTIFY_SOCKET",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")  # nor may an Ollama of the developer's answer

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anima.config.load import load_agent
+from anima.config.policy import workspace
 from anima.config.schema import Agent
 from anima.errors import ConfigError
 from anima.limits import include_depth_max, prompt_bytes_max
@@ -22,6 +23,7 @@ class Folder:
     settings: Agent
     persona: str
     always: str  #: reminders put last, where a model looks most; "" if there are none
+    workspace: Path  #: where its tools work
 
     @classmethod
     def read(cls, home: Home, name: str) -> "Folder":
@@ -29,7 +31,9 @@ class Folder:
         settings = load_agent(home, name)
         place = home.agent(name)
         always = place / "always.md"
-        return cls(name, place, settings, expand(place / "persona.md", place), expand(always, place) if always.exists() else "")
+        reminders = expand(always, place) if always.exists() else ""
+        works_in = workspace(home, name, settings.policy)
+        return cls(name, place, settings, expand(place / "persona.md", place), reminders, works_in)
 
 
 def expand(path: Path, folder: Path, depth: int = 0) -> str:

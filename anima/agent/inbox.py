@@ -8,9 +8,18 @@ Every `turn_ended` carries `settled_seq`: up to there all messages have ended. A
 so waking up costs the same after ten messages and after ten million.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from anima.wire.events import Event, InterruptAsked, TurnEnded, TurnPaused, TurnStarted, UserMessage
+from anima.wire.events import (
+    Event,
+    InterruptAsked,
+    ToolCall,
+    ToolResponse,
+    TurnEnded,
+    TurnPaused,
+    TurnStarted,
+    UserMessage,
+)
 
 
 @dataclass(slots=True)
@@ -23,12 +32,28 @@ class Open:
     text: str
     attempts: int = 0  #: how often it was taken up; never goes back, because the attempt's number is part of its events' ids
     paused: int = 0  #: how often it was put down on purpose
+    idle_deaths: int = 0  #: how often the process died while it only waited for a tool: that cannot have been its doing
+    running: bool = False  #: whether an attempt began that was not put down
+    calls: set[str] = field(default_factory=set)  #: intents of its tool calls without a response
     interrupted: bool = False
 
     @property
     def deaths(self) -> int:
-        """Attempts that nobody ended: the process died in them, or is in one now."""
-        return self.attempts - self.paused
+        """Attempts that nobody ended: the process died in them, perhaps of this message, or is in one now."""
+        return self.attempts - self.paused - self.idle_deaths
+
+    def started(self, attempt: int) -> None:
+        """It was taken up again, or for the first time."""
+        if self.running and self.calls and attempt > self.attempts:
+            self.idle_deaths += 1
+        self.running = True
+        self.attempts = max(self.attempts, attempt)
+
+    def put_down(self, attempt: int) -> None:
+        """It was put down on purpose; perhaps before its start was stored."""
+        self.attempts = max(self.attempts, attempt)
+        self.running = False
+        self.paused += 1
 
 
 class Inbox:
@@ -50,10 +75,13 @@ class Inbox:
                 asked = Open(event.id, event.seq, event.session, text)
                 self._open[event.id] = self._sessions.setdefault(event.session, {})[event.id] = asked
             case TurnStarted(turn, _, attempt) if message := self._open.get(turn):
-                message.attempts = max(message.attempts, attempt)
+                message.started(attempt)
             case TurnPaused(turn, attempt) if message := self._open.get(turn):
-                message.attempts = max(message.attempts, attempt)  # it may have been put down before its start was stored
-                message.paused += 1
+                message.put_down(attempt)
+            case ToolCall(turn) if message := self._open.get(turn):
+                message.calls.add(event.id)
+            case ToolResponse(turn, intent=intent) if message := self._open.get(turn):
+                message.calls.discard(intent)
             case TurnEnded(turn):
                 self.end(turn)
             case InterruptAsked(turn):

@@ -77,26 +77,36 @@ class Life:
                 self._take_up()
 
     def _apply(self, event: Event) -> None:
+        running = self._turns.get(event.session)
         try:
             interrupted = self._inbox.apply(event)
+            if running:
+                running[0].hear(event)
         except BadMessage as error:
             _log.warning("event %d is left out: %s", event.seq, error)
             return
-        if interrupted and (running := self._turns.get(interrupted.session)) and running[0].message is interrupted:
+        if interrupted and running and running[0].message is interrupted:
             running[0].interrupt()
 
     def _take_up(self) -> None:
         """Start the oldest waiting message of every session that has no turn running.
 
+        Turns that wait for a person's word do not count: they take nothing but memory, and may wait for days.
+
         Of those in whose earlier attempts the process died, one at a time: a message that kills must not make another,
-        which only ran beside it, look as if it had killed three times as well.
+        which only ran beside it, look as if it had killed three times as well. One that waits for a tool kills nobody.
         """
         for message in self._inbox.waiting():
-            if self._stopped or len(self._turns) == self._folder.settings.sessions_parallel_max:
+            busy = sum(not turn.patient for turn, _ in self._turns.values())
+            if self._stopped or busy >= self._folder.settings.sessions_parallel_max:
                 return
-            if message.session in self._turns or (message.deaths and any(turn.again for turn, _ in self._turns.values())):
+            if message.session in self._turns or (
+                message.deaths and any(turn.again and not turn.waiting for turn, _ in self._turns.values())
+            ):
                 continue
-            mind = Mind(self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status)
+            mind = Mind(
+                self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status, self._take_up
+            )
             turn = Turn(mind, message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)
@@ -115,7 +125,13 @@ class Life:
             self._status("idle")
 
     async def _put_down(self, grace_s: float) -> None:
-        """Let running turns end by themselves for `grace_s`, then have them written down as paused."""
+        """Let running turns end by themselves for `grace_s`, then have them written down as paused.
+
+        Those that wait for a tool are put down at once: the call goes on without them, and they are taken up where they were.
+        """
+        for turn, task in self._turns.values():
+            if turn.waiting:
+                task.cancel()
         running = {task for _, task in self._turns.values()}
         if running and grace_s:
             _, running = await asyncio.wait(running, timeout=grace_s)

@@ -3,17 +3,22 @@
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from anima.agent.dialect import spelled
 from anima.agent.folder import Folder
-from anima.agent.prompt import system_prompt
+from anima.agent.prompt import about_tools, system_prompt
+from anima.agent.toolbox import Toolbox, specs
 from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import Access, Choice, choose, open_model
-from anima.nous.model import Delta, Message, Model, Request, ToolSpec
+from anima.nous.model import Delta, Message, Model, Request
+from anima.nous.ollama import probe
+from anima.tools.formats import Parsed, parse_calls
+from anima.tools.tool import Tool
 
 LOCALTIME = Path("/etc/localtime")
 
@@ -23,11 +28,11 @@ class Thinker:
 
     def __init__(self, folder: Folder, house: House) -> None:
         self._folder = folder
-        self._house = house
-        self._choice = _choose(folder.settings.model or house.models.default, house)
+        self._access = Access(os.environ, folder.place, house.models, house.definitions)
+        self._choice = _choose(folder.settings.model or house.models.default, self._access)
         self._model: Model | None = None
         self._started_at = time.time()
-        self.tools: tuple[ToolSpec, ...] = ()
+        self.toolbox = Toolbox(folder.name, folder.settings.policy)
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,6 +40,7 @@ class Thinker:
     async def __aexit__(
         self, sort: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.toolbox.close()
         if self._model:
             await self._model.close()
 
@@ -43,19 +49,32 @@ class Thinker:
         """The model's name, as provider:model."""
         return self._choice.model_name
 
-    def ask(self, conversation: tuple[Message, ...], session: str, attempt: int) -> AsyncIterator[Delta]:
-        """The model's answer as it comes. Raises Refused, ConfigError or Unavailable, here or while it streams."""
+    @property
+    def writes_calls(self) -> bool:
+        """Whether the model writes its tool calls as text, to be understood by `understood`."""
+        return self._folder.settings.policy.tool_format != "native"
+
+    def understood(self, reply: str) -> Parsed:
+        """The calls in the text of a reply. Whatever the agent may use may be called, shown or not."""
+        return parse_calls(reply, self.toolbox.allowed())
+
+    def ask(self, conversation: tuple[Message, ...], session: str, attempt: int, hint: str = "") -> AsyncIterator[Delta]:
+        """The model's answer as it comes; `hint` is the text that says which tools may be needed.
+
+        Raises Refused, ConfigError or Unavailable, here or while it streams.
+        """
         if self._model is None:
-            models = self._house.models
-            access = Access(os.environ, self._folder.place, models.anthropic_api_key, models.anthropic_base_url)
-            self._model = open_model(self._choice.model_name, access)
+            self._model = open_model(self._choice.model_name, self._access, self._folder.settings.fallbacks)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
+        tools = self.toolbox.shown(hint)
+        form = self._folder.settings.policy.tool_format
         return self._model.stream(
             Request(
-                system=system_prompt(self._folder.persona, facts, self.tools),
-                messages=conversation,
-                tools=self.tools,
+                system=self._system(facts, tools),
+                messages=spelled(conversation, form) if self.writes_calls else conversation,
+                tools=() if self.writes_calls else specs(tools),
                 tokens_max=self._folder.settings.answer_tokens_max,
+                thinking_tokens_max=self._folder.settings.thinking_tokens_max,
                 session=session,
                 agent=self._folder.name,
                 facts=facts,
@@ -68,20 +87,25 @@ class Thinker:
         zone = self._folder.settings.time_zone or host_time_zone()
         return {"agent": self._folder.name, "model": self.model, "host": socket.gethostname(), "time_zone": zone}
 
+    def _system(self, facts: Mapping[str, str], tools: Sequence[Tool]) -> str:
+        return system_prompt(
+            self._folder.persona, facts, about_tools(tools, self._folder.settings.policy, self._folder.workspace)
+        )
+
     async def system(self, _: dict[str, Any]) -> dict[str, str]:
         """Answer `animactl system`: the prompt as the model gets it, the model, and why it is this one."""
         return {
-            "system": system_prompt(self._folder.persona, self.facts(), self.tools),
+            "system": self._system(self.facts(), list(self.toolbox.allowed().values())),
             "always": self._folder.always,
             "model": self.model,
             "why": self._choice.why,
         }
 
 
-def _choose(configured: str, house: House) -> Choice:
+def _choose(configured: str, access: Access) -> Choice:
     """The model to ask. A name that cannot be one is kept: whoever asks the agent is told, when the model is opened."""
     try:
-        return choose(configured, os.environ, house.models.anthropic_api_key)
+        return choose(configured, access, probe)
     except ConfigError as error:
         return Choice(configured, str(error))
 

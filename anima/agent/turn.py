@@ -2,25 +2,36 @@
 
 Every event of a turn has an id derived from the message's own, so an incarnation that does over what another had
 done already writes nothing new: the journal knows the ids. The answer and the end are stored in one transaction.
+
+    ask the model -> it answers: the end
+                  -> it calls tools: store its words with all calls (one transaction), wait for every response, ask again
+
+A step that is stored is never asked for again: whoever takes the turn up waits on for what is missing of its responses.
 """
 
 import asyncio
+import dataclasses
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anima.agent.asking import Asking, Said, ask
+from anima.agent.history import read_history
 from anima.agent.inbox import Inbox, Open
+from anima.agent.screen import screen
+from anima.agent.steps import Progress, misread
 from anima.agent.thinker import Thinker
-from anima.agent.viewport import calls_made, viewport
+from anima.agent.viewport import cost, earlier
+from anima.agent.voice import Voice
 from anima.bus.bus import Bus
 from anima.config.schema import Agent
 from anima.errors import AnimaError, BadMessage, Refused, Spent
 from anima.ids import derived_id
 from anima.limits import message_kills_max
 from anima.log.log import turn_context
-from anima.nous.model import Call, Done, Message, Reply, Restart, Text, Thinking
+from anima.nous.model import Message, Reply
+from anima.tools.recall import ALWAYS
 from anima.wire.events import (
     AgentMessage,
     Body,
@@ -34,11 +45,8 @@ from anima.wire.events import (
     TurnStarted,
     event,
 )
-from anima.wire.frames import Query
-from anima.wire.whispers import Whisper
 
 _log = logging.getLogger(__name__)
-HISTORY_EVENTS = 200  # one page of history; more are read while the token budget lasts
 RESTARTS_PER_ATTEMPT = 1_000  # a whisper's `attempt` counts both deaths of the agent and restarts of the model's stream
 
 
@@ -62,6 +70,7 @@ class Mind:
     thinker: Thinker
     inbox: Inbox
     status: Callable[[str], None]
+    room: Callable[[], None]  #: a turn began to wait for a tool, so another one may find room
 
 
 class Turn:
@@ -72,10 +81,16 @@ class Turn:
         self.again = message.deaths > 0  #: the process died in an earlier attempt, perhaps of this very message
         self._mind = mind
         self._attempt = message.attempts + 1
-        self._calls: list[ModelCalled] = []  # of this turn, also by earlier incarnations
-        self._restarts = 0  # of the model's streams so far
+        self._progress = Progress(message.turn)  # what is stored of this turn, also by earlier incarnations
+        self._calls: dict[int, ModelCalled] = {}  # by step, those included that are not stored yet
+        self._earlier: tuple[Message, ...] = ()  # the conversation before this turn
+        self._moved = asyncio.Event()  # set when something was added to the progress from outside
+        self._waiting = False
+        self._clock: asyncio.Timeout | None = None
+        self._left_s: float | None = None  # of the turn's time, while the clock stands still
         self._reply = Reply()
         self._thinking: asyncio.Task[Any] | None = None
+        self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT)
 
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
@@ -92,6 +107,23 @@ class Turn:
         if self._thinking:
             self._thinking.cancel()
 
+    def hear(self, heard: Event) -> None:
+        """An event of the turn's session came: perhaps the response that is waited for. Raises BadMessage if malformed."""
+        if self._progress.apply(heard):
+            self._moved.set()
+            if isinstance(body := heard.body, ToolResponse):
+                self._voice.answered(body)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing happens here until a tool answers; putting such a turn down loses nothing."""
+        return self._waiting
+
+    @property
+    def patient(self) -> bool:
+        """Whether what is waited for is a person's word, or a point in time: that may take days."""
+        return self._waiting and self._progress.patient
+
     def _foregone(self) -> Ending | None:
         """The end of a message that is not to be thought about any more."""
         if self.message.interrupted:
@@ -105,9 +137,9 @@ class Turn:
         message = self.message
         self._thinking = asyncio.current_task()
         try:
-            conversation = await self._begin()
-            async with asyncio.timeout(self._mind.settings.turn_timeout_s):
-                return await self._step(conversation)
+            await self._begin()
+            async with asyncio.timeout(self._mind.settings.turn_timeout_s) as self._clock:
+                return await self._go_on()
         except asyncio.CancelledError:
             if message.interrupted:
                 return Ending("interrupted", "it was interrupted", self._reply.text)
@@ -120,101 +152,115 @@ class Turn:
             return Ending("failed", str(error))
         finally:
             self._thinking = None
+            self._waiting = False
 
-    async def _begin(self) -> tuple[Message, ...]:
+    async def _begin(self) -> None:
         """Store that the turn has begun, and see what there is to think about; takes as long as the journal is away."""
-        message = self.message
-        self._mind.status(f"thinking in {message.session}")
+        message, mind = self.message, self._mind
+        mind.status(f"thinking in {message.session}")
+        mind.thinker.toolbox.refresh(mind.bus)
         started = TurnStarted(message.turn, message.seq, self._attempt)
         _, events = await asyncio.gather(self._append(started, "started", self._attempt), self._history())
         message.attempts = self._attempt
-        self._calls = calls_made(events, message.turn)
-        return viewport(events, message, self._mind.settings.history_tokens_max)
+        self._remember(events)
+        left = mind.settings.history_tokens_max - sum(map(cost, self._own()))
+        self._earlier = earlier(events, message, left)
 
-    async def _step(self, conversation: tuple[Message, ...]) -> Ending:
-        """Ask the model, and do what it wants done, until it answers."""
-        while len(self._calls) < self._mind.settings.turn_steps_max:
-            called = await self._ask(conversation)
-            if not self._reply.calls:
-                if not self._reply.text.strip():
-                    raise Spent(_speechless(called.stop_reason, self._mind.settings.answer_tokens_max))
-                return Ending("answered", text=self._reply.text, called=called)
-            conversation += await self._act(called)
-        raise Spent(f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet")
+    async def _go_on(self) -> Ending:
+        """Ask the model, and have done what it wants done, until it answers."""
+        while True:
+            await self._responses()
+            if len(self._calls) >= self._mind.settings.turn_steps_max:
+                raise Spent(
+                    f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
+                )
+            said = await self._ask()
+            if not said.calls and not said.complaint:
+                if not said.text.strip():
+                    raise Spent(_speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
+                return Ending("answered", text=said.text, called=said.called)
+            await self._act(said)
 
-    async def _ask(self, conversation: tuple[Message, ...]) -> ModelCalled:
-        """One call of the model; what it says is whispered as it comes and kept in `self._reply`."""
-        self._reply = reply = Reply()
-        begun = time.monotonic()
-        take = self._attempt * RESTARTS_PER_ATTEMPT + self._restarts
-        async for delta in self._mind.thinker.ask(conversation, self.message.session, self._attempt):
-            reply.add(delta)
-            match delta:
-                case Text(text):
-                    self._whisper("text", text, take + reply.restarts)
-                case Thinking(text):
-                    self._whisper("thinking", text, take + reply.restarts)
-                case Restart(reason):
-                    self._whisper("note", reason, take + reply.restarts)
-                case Call(_, tool):
-                    self._whisper("tool", tool, take + reply.restarts)
-                case _:
-                    pass
-        self._restarts += reply.restarts
-        done = reply.done or Done("", 0, 0)
-        called = ModelCalled(
-            self.message.turn,
-            len(self._calls) + 1,
-            self._mind.thinker.model,
-            done.tokens_in,
-            done.tokens_out,
-            round(time.monotonic() - begun, 6),
-            done.stop_reason,
-        )
-        self._calls.append(called)
-        return called
+    async def _responses(self) -> None:
+        """Wait until every call that was passed on has its response.
 
-    async def _act(self, called: ModelCalled) -> tuple[Message, ...]:
-        """Store what the model wants done and what comes of it; a tool that is not there answers so at once."""
-        turn, step = self.message.turn, called.step
-        known = {tool.name for tool in self._mind.thinker.tools}
-        events = [self._event(called, "called", step)]
-        said = [Message("assistant", self._reply.text, calls=tuple(self._reply.calls))]
-        for place, call in enumerate(self._reply.calls):
-            assert call.tool not in known, "tools are carried out by the sandbox"
-            sentence = f"there is no tool '{call.tool}'; there are {', '.join(sorted(known)) or 'none'}"
-            events.append(self._event(ToolCall(turn, step, call.id, call.tool, dict(call.args)), "call", step, place))
-            events.append(self._event(ToolResponse(turn, call.id, call.tool, False, sentence), "response", step, place))
-            said.append(Message("tool", sentence, call_id=call.id, ok=False))
-        await self._mind.bus.append(*events)
-        return tuple(said)
+        The turn's clock stands still while a person is waited for.
+        """
+        while missing := self._progress.unanswered():
+            self._waiting = True
+            self._moved.clear()
+            self._keep_time()
+            names = ", ".join(dict.fromkeys(call.tool for call in missing.values()))
+            self._mind.status(f"waiting for {names} in {self.message.session}")
+            self._mind.room()
+            await self._moved.wait()
+        self._waiting = False
+        self._keep_time()
+        self._mind.status(f"thinking in {self.message.session}")
+
+    def _keep_time(self) -> None:
+        assert self._clock is not None, "a turn's time is kept from its beginning"
+        now = asyncio.get_running_loop().time()
+        if self.patient and self._left_s is None:
+            self._left_s = (self._clock.when() or now) - now
+            self._clock.reschedule(None)
+        elif not self.patient and self._left_s is not None:
+            self._clock.reschedule(now + self._left_s)
+            self._left_s = None
+
+    async def _ask(self) -> Said:
+        step, message = len(self._calls) + 1, self.message
+        asking = Asking(message.turn, step, message.session, self._attempt, (*self._earlier, *self._own()), self._hint())
+        self._reply = Reply()
+        said = await ask(self._mind.thinker, asking, self._voice, self._reply)
+        self._calls[step] = said.called
+        return said
+
+    async def _act(self, said: Said) -> None:
+        """Store what the model wants done: its words, all calls that are passed on, and what it is told about the others."""
+        turn, step = self.message.turn, said.called.step
+        passed, refused = screen(said.calls, self._progress, self._mind.settings.policy.calls_per_turn_max)
+        if said.complaint:
+            refused.append(misread(said.complaint))
+        called = dataclasses.replace(said.called, text=said.text, refused=refused)
+        calls = [
+            ToolCall(turn, step, call.id, call.tool, dict(call.args), place, len(passed), 0.0, call.signature, call.by)
+            for place, call in enumerate(passed)
+        ]
+        events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls)]
+        stored = await self._mind.bus.append(*events)
+        self._reply = Reply()  # its words are stored; an interruption has nothing to save
+        # what a dead incarnation had sent and nobody saw may have come first; then that is what this step consists of
+        self._remember(events if stored[0].new else await self._history())
+        for call in calls:
+            self._voice.called(call)
+
+    def _own(self) -> tuple[Message, ...]:
+        return (Message("user", self.message.text), *self._progress.messages())
+
+    def _hint(self) -> str:
+        """The words that say which tools may be needed: the person's, and what the model was told about tools."""
+        listed = [done.text for done in self._progress.done() if done.tool == ALWAYS]
+        return "\n".join((self.message.text, *listed))
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        for each in events:
+            self._progress.apply(each)
+        self._calls |= {called.step: called for called in self._progress.models_called()}
 
     async def _history(self) -> list[Event]:
-        """The session's events, oldest first, as far back as the token budget can reach."""
-        events: list[Event] = []
-        before, bytes_left = 0, self._mind.settings.history_tokens_max * 4
-        while True:
-            query = Query(agent=self._mind.name, session=self.message.session, newest=True, limit=HISTORY_EVENTS, before=before)
-            page = await self._mind.bus.read(query, timeout_s=float("inf"))
-            events[:0] = page.events
-            bytes_left -= sum(len(each.data.get("text", "")) for each in page.events)
-            if (
-                not page.more
-                or not page.events
-                or bytes_left <= 0
-                or any(each.kind == "session_cleared" for each in page.events)
-            ):
-                return events
-            before = page.events[0].seq
+        mind = self._mind
+        return await read_history(mind.bus, mind.name, self.message, mind.settings.history_tokens_max)
 
     async def _end(self, ending: Ending) -> None:
         """Store the end, and with it, in one transaction, what was said."""
-        message, mind, calls = self.message, self._mind, self._calls
+        message, mind, calls = self.message, self._mind, self._calls.values()
+        model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
         events = []
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
         if ending.text or ending.outcome == "answered":
-            events.append(self._event(AgentMessage(ending.text, message.turn, mind.thinker.model), "answer"))
+            events.append(self._event(AgentMessage(ending.text, message.turn, model), "answer"))
         if ending.outcome == "failed":
             events.append(self._event(SystemMessage(ending.reason, message.turn), "told"))
         ended = TurnEnded(
@@ -222,7 +268,7 @@ class Turn:
             message.seq,
             ending.outcome,
             ending.reason,
-            mind.thinker.model,
+            model,
             len(calls),
             sum(each.tokens_in for each in calls),
             sum(each.tokens_out for each in calls),
@@ -245,10 +291,6 @@ class Turn:
             cause=message.turn,
             id=derived_id(message.turn, *words),
         )
-
-    def _whisper(self, what: str, text: str, take: int) -> None:
-        message = self.message
-        self._mind.bus.whisper(Whisper(self._mind.name, message.session, message.turn, take, what, text))
 
 
 def _speechless(stop_reason: str, tokens_max: int) -> str:

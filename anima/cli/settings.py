@@ -48,7 +48,7 @@ def show(
     Example: animactl config show arya
     """
     from anima.config.load import agent_names, load_agent, load_house
-    from anima.config.schema import SECTIONS
+    from anima.config.schema import SECTIONS, inner
 
     home: Home = context.obj
     house = load_house(home)
@@ -62,7 +62,11 @@ def show(
         from anima.config.check import unknown
 
         raise Refused(f"'{name}' is an {unknown(name, names, 'agent')}" if names else f"there is no agent '{name}'")
-    _show(load_agent(home, name), house.secrets)
+    agent = load_agent(home, name)
+    _show(agent, house.secrets)
+    for title in inner(agent):
+        print(f"[{title}]")
+        _show(getattr(agent, title), house.secrets)
 
 
 def _show(section: object, secrets: frozenset[str]) -> None:
@@ -79,8 +83,10 @@ def _show(section: object, secrets: frozenset[str]) -> None:
     print()
 
 
-def toml(value: str | float) -> str:
+def toml(value: str | float | tuple[str, ...]) -> str:
     """A value as TOML writes it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

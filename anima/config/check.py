@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anima.config.lines import key_lines
-from anima.config.schema import Option, Value, options
+from anima.config.schema import Option, Value, inner, options
 from anima.errors import ConfigError
 
 S = TypeVar("S")
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of texts"}
 _PARSER_PLACE = re.compile(r" ?\(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
 
@@ -69,21 +69,24 @@ def parse(path: Path, text: str) -> Document:
 def section(document: Document, made: type[S], references: Mapping[str, str], table: str = "") -> S:
     """The section of class `made` from `table` of the document ("" means its top level), defaults filled in.
 
-    `references` holds what ${NAME} and ${credential:NAME} stand for. Raises ConfigError about unknown keys, wrong
-    types and values outside their bounds.
+    What the section holds as sections of its own is read from their tables. `references` holds what ${NAME} and
+    ${credential:NAME} stand for. Raises ConfigError about unknown keys, wrong types and values outside their bounds.
     """
     values = document.values.get(table, {}) if table else document.values
     prefix = (table,) if table else ()
     if not isinstance(values, dict):
         raise document.wrong(prefix, f"is {_named(values)}, but this is a section; write [{table}] and its keys below")
-    known = options(made)
-    checked: dict[str, Value] = {}
+    known, tables = options(made), inner(made)
+    checked: dict[str, Any] = {}
     for key, value in values.items():
         place = (*prefix, key)
+        if key in tables:
+            checked[key] = section(document, tables[key], references, key)
+            continue
         if key not in known:
-            raise document.wrong(place, unknown(key, list(known), "key"))
+            raise document.wrong(place, unknown(key, [*known, *tables], "key"))
         default, about = known[key]
-        resolved = _resolve(document, place, value, references)
+        resolved = resolve(document, place, value, references)
         if about.secret and resolved:
             document.secrets.add(str(resolved))
         sort = type(default)
@@ -97,8 +100,10 @@ def unknown(name: str, allowed: list[str], what: str) -> str:
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(allowed)}")
 
 
-def _resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
+def resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
     """The value with every ${...} replaced; what came from a credential is remembered as a secret."""
+    if isinstance(value, list):
+        return [resolve(document, place, each, references) for each in value]
     if not isinstance(value, str) or "${" not in value:
         return value
 
@@ -120,7 +125,9 @@ def _missing(name: str) -> str:
 
 
 def _typed(value: Any, sort: type[Value], replaced: bool) -> Any:
-    """Text that stood for a reference, as the option's type where it can be; whole numbers as numbers."""
+    """Text that stood for a reference, as the option's type where it can be; whole numbers as numbers, lists frozen."""
+    if sort is tuple:
+        return tuple(value) if isinstance(value, list) else value
     if type(value) is int and sort is float and abs(value) < 1 << 53:
         return float(value)
     if not replaced or sort is str:
@@ -137,12 +144,23 @@ def _checked(document: Document, place: tuple[str, ...], value: Any, declared: t
     sort, about = declared
     if type(value) is not sort:  # a bool is no number here
         raise document.wrong(place, f"is {_named(value, about.secret)}, allowed is {allowed(sort, about)}")
+    if isinstance(value, tuple):
+        return _listed(document, place, value, about)
     if about.choices and value not in about.choices:
         raise document.wrong(place, f"'{value}' is not known; allowed is {allowed(sort, about)}")
     if isinstance(value, int | float) and not _within(value, about):
         raise document.wrong(place, f"{value} is out of range; allowed is {allowed(sort, about)}")
     checked: Value = value
     return checked
+
+
+def _listed(document: Document, place: tuple[str, ...], values: tuple[Any, ...], about: Option) -> tuple[str, ...]:
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, str) or not value:
+            raise document.wrong(place, f"entry {number} is {_named(value, about.secret)}, allowed is {allowed(tuple, about)}")
+        if about.choices and value not in about.choices:
+            raise document.wrong(place, f"entry {number}, '{value}', is not known; allowed is {allowed(tuple, about)}")
+    return values
 
 
 def _within(value: float, about: Option) -> bool:
@@ -153,7 +171,8 @@ def _within(value: float, about: Option) -> bool:
 def allowed(sort: type[Value], about: Option) -> str:
     """What an option takes, in words."""
     if about.choices:
-        return " or ".join(about.choices)
+        named = " or ".join(each or "empty" for each in about.choices)
+        return f"a list of {named}" if sort is tuple else named
     unit = f" {about.unit}" if about.unit else ""
     if about.min is not None and about.max is not None:
         return f"{_WORDS[sort]} from {_plain(about.min)} to {_plain(about.max)}{unit}"

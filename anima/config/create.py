@@ -18,7 +18,15 @@ is enough. When you do not know something you say so, and you never claim to hav
 
 SETTINGS = """\
 # Settings of the agent {name}; `animactl reload` applies changes. All keys: docs/configuration.md
-{model}"""
+{model}
+# What its tools may do. Without a word here it works in workspace/{name} of this home, and reaches no network.
+# [policy]
+# tools = ["*"]            # names or shell patterns; [] means none
+# approve = "risky"        # never | risky | always: which calls wait for `animactl approve`
+# read = ["/srv/data"]     # more directories it may read
+# write = []               # more directories it may write
+# network = "none"         # none | web (public addresses) | hosts (only those of the list hosts)
+"""
 
 
 def create_agent(home: Home, name: str, model: str = "") -> Path:

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from anima.config.check import allowed
-from anima.config.schema import SECTIONS, Agent, Option, Value, options
+from anima.config.schema import SECTIONS, Agent, Definition, Option, Value, inner, options
 
 _HEAD = """\
 # Settings
@@ -33,12 +33,25 @@ reminders that are put last, after the conversation. A change of one of the thre
 """
 
 
+_MODEL = """
+## A model: `$ANIMA_HOME/models/NAME.toml`
+
+A definition that agents share: whoever writes `NAME` where a model is asked for means what stands here; see
+docs/models.md. Two sections may follow the keys: `[headers]`, sent with every request and kept as secret as a key, and
+`[params]`, fields of every request's body.
+
+"""
+
+
 def markdown() -> str:
     """The whole page."""
     parts = [_HEAD, _HOUSE]
     for title, section in SECTIONS.items():
         parts.append(f"\n### `[{title}]`\n\n{(section.__doc__ or '').strip()}\n\n{_table(section)}")
     parts += [_AGENT, _table(Agent)]
+    for title, section in inner(Agent).items():
+        parts.append(f"\n### `[{title}]`\n\n{(section.__doc__ or '').strip()}\n\n{_table(section)}")
+    parts += [_MODEL, _table(Definition)]
     return "".join(parts)
 
 
@@ -49,8 +62,13 @@ def _table(section: Any) -> str:
 
 
 def _row(name: str, default: Value, about: Option) -> str:
-    shown = f'"{default}"' if isinstance(default, str) else f"{default:g}" if isinstance(default, float) else str(default)
-    return f"| `{name}` | `{shown}` | {allowed(type(default), about)} | {about.doc} |"
+    return f"| `{name}` | `{_shown(default)}` | {allowed(type(default), about)} | {about.doc} |"
+
+
+def _shown(default: Value) -> str:
+    if isinstance(default, tuple):
+        return f"[{', '.join(map(_shown, default))}]"
+    return f'"{default}"' if isinstance(default, str) else f"{default:g}" if isinstance(default, float) else str(default)
 
 
 if __name__ == "__main__":

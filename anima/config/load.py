@@ -8,12 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from anima.config.check import Document, parse, read_text, section, unknown
-from anima.config.schema import SECTIONS, Agent, House, Log, Models, Supervisor
+from anima.config.models import check_models, load_models, model_names
+from anima.config.policy import check_policy
+from anima.config.schema import SECTIONS, Agent, House, Log, Models, Sandbox, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
 from anima.paths import Home
 
-_PROVIDER_KEYS = ("ANTHROPIC_API_KEY",)  # read by providers straight from the environment, so never to be logged either
+_PROVIDER_KEYS = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "OPENAI_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "ARK_API_KEY",
+    "VLLM_API_KEY",
+    "LLAMA_API_KEY",
+    "LMSTUDIO_API_KEY",
+)  # read by providers straight from the environment, so never to be logged either
 
 
 def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
@@ -34,8 +46,13 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
             ("supervisor", "restart_delay_s"), "is longer than restart_delay_max_s; lower it or raise that one"
         )
     log = section(document, Log, references, "log")
+    sandbox = section(document, Sandbox, references, "sandbox")
     keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
-    return House(models, supervisor, log, frozenset(document.secrets | set(credentials.values()) | keys))
+    definitions, secrets = load_models(home, references)
+    check_models(document, ("models", "fallbacks"), models.fallbacks, definitions)
+    check_models(document, ("models", "fast_model"), [models.fast_model], definitions)
+    secrets |= document.secrets | set(credentials.values()) | keys
+    return House(models, supervisor, log, sandbox, definitions, frozenset(secrets))
 
 
 def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -> Agent:
@@ -51,8 +68,14 @@ def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -
         raise ConfigError(
             f"there is no agent '{name}' ({folder / 'agent.toml'} is missing); `animactl create {name}` makes one"
         ) from None
-    agent = section(document, Agent, _references(load_credentials(home, environ), environ))
+    credentials = load_credentials(home, environ)
+    agent = section(document, Agent, _references(credentials, environ))
+    check_models(document, ("fallbacks",), agent.fallbacks, model_names(home))
+    check_models(document, ("fast_model",), [agent.fast_model], model_names(home))
     _check_time_zone(document, agent.time_zone)
+    check_policy(document, home, name, agent.policy)
+    if (key := agent.policy.search_key) and key not in credentials.values():  # only those are kept out of every log
+        raise document.wrong(("policy", "search_key"), "write it as ${credential:NAME}, and the key itself into secrets.toml")
     _check_prompts(folder)
     return agent
 
@@ -90,13 +113,14 @@ def digest(*parts: object) -> str:
 
 def house_digest(house: House) -> str:
     """Changes when the journal and its like must be started anew to know the new settings."""
-    return digest(house.log, sorted(house.secrets))
+    return digest(house.log, house.sandbox, sorted(house.secrets))
 
 
 def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
     folder = home.agent(name)
-    return digest(house_digest(house), house.models, agent, folder / "agent.toml", folder / "persona.md", folder / "always.md")
+    files = (folder / "agent.toml", folder / "persona.md", folder / "always.md")
+    return digest(house_digest(house), house.models, house.definitions, agent, *files)
 
 
 def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

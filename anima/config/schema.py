@@ -5,13 +5,32 @@ docs/configuration.md all follow from these declarations; nothing repeats them.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from anima import limits
 
-Value = str | int | float | bool
-V = TypeVar("V", str, int, float, bool)
+#: Providers a definition may speak of. `compatible` is any server that speaks a dialect of OpenAI's at base_url.
+MODEL_PROVIDERS = (
+    "compatible",
+    "anthropic",
+    "openai",
+    "gemini",
+    "openrouter",
+    "ark",
+    "ollama",
+    "vllm",
+    "llamacpp",
+    "lmstudio",
+)
+PRICE_UNKNOWN = -1.0
+
+Value = str | int | float | bool | tuple[str, ...]  #: a tuple is a TOML list of texts; the empty one means none
+V = TypeVar("V", str, int, float, bool, tuple[str, ...])
+
+#: What the jail consists of. The sandbox knows what each one does (anima/sandbox/jail/spec.py); a test compares the names.
+LAYERS = ("namespaces", "network", "user", "landlock", "seccomp", "rlimits", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +41,7 @@ class Option:
     unit: str = ""
     min: float | None = None
     max: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()  #: the only texts allowed, alone or in a list
     secret: bool = False  #: never shown, never logged
 
 
@@ -41,19 +60,36 @@ def options(section: Any) -> dict[str, tuple[Value, Option]]:
     }
 
 
+def inner(section: Any) -> dict[str, type]:
+    """The sections that stand within a section, as tables of their own, by name."""
+    return {each.name: each.metadata["section"] for each in dataclasses.fields(section) if "section" in each.metadata}
+
+
 @dataclass(frozen=True)
 class Models:
     """Which model thinks where an agent does not say, and how the providers are reached."""
 
     default: str = option(
-        "", "model of agents that name none, as provider:model; empty: anthropic if a key is known, else reflex"
+        "",
+        "model of agents that name none, as provider:model or as the NAME of models/NAME.toml; empty: what a key allows, "
+        "else an Ollama on this machine, else reflex",
     )
+    fallbacks: tuple[str, ...] = option(
+        (), "models that answer, in this order, when an agent's own cannot; where neither agent nor definition names any"
+    )
+    fast_model: str = option("", "model for small chores of agents that name none; empty: the one they think with")
     anthropic_base_url: str = option("", "address of the Anthropic API; empty: the provider's own")
     anthropic_api_key: str = option(
         "",
         "key for the Anthropic API, best as ${ANTHROPIC_API_KEY} or ${credential:NAME}; empty: $ANTHROPIC_API_KEY, if set",
         secret=True,
     )
+    openai_base_url: str = option("", "address of the OpenAI API; empty: $OPENAI_BASE_URL, if set, else the provider's own")
+    openai_api_key: str = option("", "key for the OpenAI API; empty: $OPENAI_API_KEY, if set", secret=True)
+    gemini_api_key: str = option("", "key for Gemini; empty: $GEMINI_API_KEY, if set", secret=True)
+    openrouter_api_key: str = option("", "key for OpenRouter; empty: $OPENROUTER_API_KEY, if set", secret=True)
+    ark_api_key: str = option("", "key for Ark (Doubao); empty: $ARK_API_KEY, if set", secret=True)
+    ollama_base_url: str = option("", "address of Ollama; empty: $OLLAMA_HOST, if set, else this machine")
 
 
 @dataclass(frozen=True)
@@ -99,26 +135,130 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """How the jails are made in which tools run (docs/jail.md)."""
+
+    builder: str = option(
+        "auto",
+        "who mounts what a jail sees: this program itself (native), bwrap, or what the machine allows, native first (auto)",
+        choices=("auto", "native", "bubblewrap"),
+    )
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One models/NAME.toml, checked and complete: a model under a name of one's own."""
+
+    provider: str = option("compatible", "who provides it; compatible: any server at base_url", choices=MODEL_PROVIDERS)
+    model: str = option("", "the provider's own name for it; empty: the provider's usual one")
+    dialect: str = option(
+        "", "how OpenAI's API is spoken; empty: as the provider does it best", choices=("", "chat", "responses")
+    )
+    base_url: str = option("", "address of the API, as https://HOST/v1; empty: the provider's own")
+    api_key: str = option(
+        "", "the key, best as ${NAME} or ${credential:NAME}; empty: the one the provider has anyway", secret=True
+    )
+    window_tokens: int = option(0, "how much the model can take at once; 0: what is known of it", "tokens", min=0, max=10**8)
+    price_in: float = option(PRICE_UNKNOWN, "US dollars for a million tokens read; -1: the built-in table's", min=-1, max=10**6)
+    price_out: float = option(PRICE_UNKNOWN, "US dollars for a million tokens written; -1: the table's", min=-1, max=10**6)
+    price_cache_read: float = option(
+        PRICE_UNKNOWN, "US dollars for a million tokens read from the cache; -1: the table's", min=-1, max=10**6
+    )
+    price_cache_written: float = option(
+        PRICE_UNKNOWN, "US dollars for a million tokens written to the cache; -1: the table's", min=-1, max=10**6
+    )
+    retry_s: float = option(120.0, "time without a word after which it is given up", "s", min=0, max=86_400)
+    silence_s: float = option(120.0, "time without a byte after which a connection is dead", "s", min=0.1, max=86_400)
+    answer_timeout_s: float = option(1800.0, "longest time one answer may flow", "s", min=0.1, max=86_400)
+    fallbacks: tuple[str, ...] = option((), "models that answer, in this order, when this one cannot")
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  #: sent with every request; as secret as the key
+    params: Mapping[str, Any] = field(default_factory=dict)  #: fields of every request's body
+
+
+@dataclass(frozen=True)
 class House:
     """anima.toml, checked and complete."""
 
     models: Models = field(default_factory=Models)
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an agent may do with its tools. An empty list means none; nothing an agent's tools can write is read here."""
+
+    tools: tuple[str, ...] = option(("*",), "names of the tools it may use, or shell patterns of them; [] means none")
+    approve: str = option(
+        "never",
+        "which calls wait for a person: none, those of tools that are not safe, or all",
+        choices=("never", "risky", "always"),
+    )
+    workspace: str = option(
+        "", "directory it works in, absolute or relative to the home; empty: workspace/NAME in the home, made when missing"
+    )
+    read: tuple[str, ...] = option((), "more directories it may read, absolute")
+    write: tuple[str, ...] = option((), "more directories it may read and write, absolute")
+    network: str = option(
+        "none",
+        "which addresses its tools reach: none, public ones, or only those of the names in hosts",
+        choices=("none", "web", "hosts"),
+    )
+    hosts: tuple[str, ...] = option((), "names it may reach with network = hosts; *.NAME means every name below NAME")
+    wall_s: float = option(limits.tool_wall_s, "time one call may take", "s", min=0.1, max=86_400)
+    cpu_s: float = option(60.0, "processor time each process of a call may take", "s", min=1, max=86_400)
+    memory_mib: int = option(2048, "memory of one call", "MiB", min=64, max=1_048_576)
+    file_mib: int = option(64, "largest file a call may write", "MiB", min=1, max=1_048_576)
+    files: int = option(256, "files each process of a call may hold open", min=32, max=1_048_576)
+    processes: int = option(128, "processes and threads a call may have at a time", min=4, max=100_000)
+    output_kib: int = option(
+        1024, "output kept of one call, its head and its tail; the whole is counted", "KiB", min=4, max=65_536
+    )
+    layers_off: tuple[str, ...] = option(
+        (),
+        "layers of the jail it does without, e.g. where this machine lacks them; `animactl doctor` names them",
+        choices=LAYERS,
+    )
+    search_provider: str = option(
+        "", "who answers web_search; empty: nobody, and the tool says so", choices=("", "searxng", "brave", "tavily")
+    )
+    search_url: str = option("", "address of the search engine; empty: the provider's own, if it has one")
+    search_key: str = option("", "key for the search engine, as ${credential:NAME}", secret=True)
+    issues: str = option("", "repository that report_issue writes to, as OWNER/NAME; empty: only a note is kept")
+    tool_format: str = option(
+        "native",
+        "how its model writes calls: native blocks, <tool> tags around JSON, or <function=...> tags",
+        choices=("native", "tags", "functions"),
+    )
+    tools_shown_max: int = option(
+        0, "so many tools at most are shown to the model, those whose words match what is asked; 0: all", min=0, max=1000
+    )
+    calls_per_turn_max: int = option(100, "tool calls one turn may make", min=1, max=10_000)
 
 
 @dataclass(frozen=True)
 class Agent:
     """One agent.toml, checked and complete."""
 
-    model: str = option("", "the model that thinks, as provider:model; empty: the house's default")
+    model: str = option(
+        "", "the model that thinks, as provider:model or as the NAME of models/NAME.toml; empty: the house's default"
+    )
+    fallbacks: tuple[str, ...] = option(
+        (), "models that answer, in this order, when that one cannot; none: those of its definition, else the house's"
+    )
+    fast_model: str = option("", "the model for small chores; empty: the house's")
     description: str = option("", "what the agent is for, in a few words, for people who look at a list")
     history_tokens_max: int = option(
         16_000, "how much of the conversation the model is shown", "tokens", min=256, max=10_000_000
     )
     answer_tokens_max: int = option(
         16_000, "longest answer of one model call, its thinking included", "tokens", min=16, max=1_000_000
+    )
+    thinking_tokens_max: int = option(
+        0, "how much of a call's answer may be thinking; 0: as the model does by itself", "tokens", min=0, max=1_000_000
     )
     turn_steps_max: int = option(50, "model calls one turn may take", min=1, max=10_000)
     turn_timeout_s: float = option(600.0, "time one turn may take", "s", min=0.1, max=86_400)
@@ -131,6 +271,12 @@ class Agent:
         "when the process is started again: always, only after a failure, or never",
         choices=("permanent", "transient", "temporary"),
     )
+    policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log]] = {"models": Models, "supervisor": Supervisor, "log": Log}
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox]] = {
+    "models": Models,
+    "supervisor": Supervisor,
+    "log": Log,
+    "sandbox": Sandbox,
+}

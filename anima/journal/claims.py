@@ -1,7 +1,9 @@
-"""Who may say what: an event that speaks for a process of the house must come from that process.
+"""Who may say what: an event that speaks for a process of the house must come from that process, a person's word from a person.
 
-Covered: one agent's process (or a program it started) speaking as another agent, as the sandbox, as the journal.
-Not covered: a program that got hold of the PID's own socket, and people: whoever has our uid may write to an agent.
+Covered: one agent's process speaking as another agent, as the sandbox, as the journal, or as the person who approves
+its calls. What an agent's tools start is covered by the jail: nothing in there reaches the bus at all.
+Not covered: a program that got hold of the PID's own socket, and people: whoever has our uid may write to an agent, call
+its tools and approve. A program that an agent's own process started outside of a jail would count as a person; it starts none.
 """
 
 from anima.ids import RESERVED
@@ -9,8 +11,17 @@ from anima.journal.admission import Entry
 
 PROCESSES = RESERVED - {"all", "cli"}  #: the house's own processes; `source` may name one, or `agent:NAME`
 
+#: Claimed by what only a person may say: it must not come from an agent, nor from the sandbox that carries out its calls.
+PERSON = "a person"
+
 #: What only the agent's own process can know.
-AGENT_KINDS = frozenset({"agent_message", "tool_call", "turn_started", "turn_paused", "turn_ended", "model_called"})
+AGENT_KINDS = frozenset({"agent_message", "turn_started", "turn_paused", "turn_ended", "model_called"})
+
+#: What only the sandbox can know: what it did, and what it waits for.
+SANDBOX_KINDS = frozenset({"tool_started", "tool_response", "approval_asked", "question_asked", "sandbox_settled"})
+
+#: A person's word about a call.
+PERSON_KINDS = frozenset({"approval_given", "question_answered", "intent_resolved"})
 
 #: What only the journal writes, from what the supervisor tells it.
 JOURNAL_KINDS = frozenset({"process_started", "process_ready", "process_ended", "process_parked", "journal_opened"})
@@ -25,9 +36,20 @@ def claims(entry: Entry) -> frozenset[str]:
         claimed.add(origin)
     if entry.kind in AGENT_KINDS:
         claimed.add(f"agent:{entry.agent}")
+    elif entry.kind in SANDBOX_KINDS:
+        claimed.add("sandbox")
+    elif entry.kind in PERSON_KINDS:
+        claimed.add(PERSON)
+    elif entry.kind == "tool_call":  # an agent's own, or made by hand
+        claimed.add(f"agent:{entry.agent}" if entry.source.startswith("agent:") else PERSON)
     elif entry.kind in JOURNAL_KINDS:
         claimed.add("journal")
     return frozenset(claimed)
+
+
+def is_person(process: str | None) -> bool:
+    """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor"}
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from anima.errors import AnimaError, Refused
+from anima.journal.claims import PERSON, is_person
 
 Identify = Callable[[int], Awaitable[str | None]]  #: the process with this PID; raises Unavailable if nobody can tell
 Judged = Callable[[AnimaError | None], None]  #: told once what came of a claim: None for accepted
@@ -78,10 +79,10 @@ class Senders:
 
 def verdict(claims: frozenset[str], pid: int, name: str | None) -> AnimaError | None:
     """None if the process `name` may claim to be all of `claims`, else why not."""
-    if claims <= {name}:
+    if claims <= {name} or (claims == {PERSON} and is_person(name)):
         return None
     said = " and ".join(sorted(claims))
+    who = "a person, or a process that passes on what people say," if PERSON in claims else "the process itself"
     return Refused(
-        f"an event that speaks for {said} came from {name or 'no process of this house'} (PID {pid}); "
-        "only the process itself may say it",
+        f"an event that speaks for {said} came from {name or 'no process of this house'} (PID {pid}); only {who} may say it",
     )

@@ -12,13 +12,14 @@ _BIRTHS_MAX = 16  # at once: between two such groups the root looks at its signa
 def next_births(children: Sequence[Child]) -> list[Child]:
     """Whom to start now: the first serial child that is due, or else the due parallel ones.
 
-    A serial child is waited for until it is up, parked, or slow enough in coming back that it would hold up the house.
+    A serial child is waited for until it is up, parked, or slow enough in coming back that it would hold up the house;
+    one that is not `awaited` only begins before those behind it.
     """
     for child in children:
         if not child.spec.parallel:
             if child.due:
                 return [child]
-            if child.state in BUSY:
+            if child.state in BUSY and child.spec.awaited:
                 return []
     return [child for child in children if child.due][:_BIRTHS_MAX]
 

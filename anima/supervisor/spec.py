@@ -23,6 +23,7 @@ class ChildSpec:
     preload: tuple[str, ...] = ()  #: modules the root imports before it forks this one, so that all copies share them
     settings: str = ""  #: digest of its configuration; another digest at reload restarts it
     parallel: bool = False  #: born together after the others are READY, stopped together before the others
+    awaited: bool = True  #: whoever is born after it waits until it is READY; False if nobody needs it to be up
 
 
 @dataclass(frozen=True)

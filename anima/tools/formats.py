@@ -26,6 +26,10 @@ _OPEN = re.compile(r"^[ \t]*(`{3,}|~{3,})|<tool>|<function=([^>\n]*)>|</tool>|</
 _PARAMETER = re.compile(r"\s*<parameter=([^>\n]*)>")
 _PARAMETER_END = re.compile(r"</parameter>(?=\s*(?:<parameter=|</function>))")
 _SHAPE = '<tool>{"name": "TOOL", "args": {...}}</tool>'
+SHAPES = {  #: how a call is written, by form
+    "tags": _SHAPE,
+    "functions": "<function=TOOL>\n<parameter=NAME>\nVALUE\n</parameter>\n</function>",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,11 @@ def parse_calls(reply: str, tools: Mapping[str, Tool]) -> Parsed:
     return Parsed(text, tuple(calls))
 
 
-def teach(tools: Iterable[Tool]) -> str:
-    """The part of a system prompt that tells a model its tools and how to write a call."""
+def teach(tools: Iterable[Tool], form: str = "tags") -> str:
+    """The part of a system prompt that tells a model its tools and how to write a call; `form` is a key of SHAPES."""
     lines = [
         "To use a tool, write a block of exactly this form, alone on its line, and stop; the result comes in the next message:",
-        _SHAPE,
+        SHAPES[form],
         "",
         "Tools:",
     ]

@@ -6,17 +6,38 @@ re-encodes it: what a producer sent is what is stored, chained and published.
     map = {v, id, kind, agent, session, source, cause, data}      data is a map, its shape given by the kind
 """
 
-import dataclasses
-import typing
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field
-from typing import Any, ClassVar, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgpack
 
 from anima.errors import BadMessage
 from anima.ids import new_id
 from anima.limits import event_bytes_max
+from anima.wire.body import KINDS, Body, of_kind, read_body
+from anima.wire.intents import (
+    ApprovalAsked,
+    ApprovalGiven,
+    IntentResolved,
+    QuestionAnswered,
+    QuestionAsked,
+    SandboxSettled,
+    ToolStarted,
+)
+
+#: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
+__all__ = [
+    "KINDS",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "Body",
+    "IntentResolved",
+    "QuestionAnswered",
+    "QuestionAsked",
+    "SandboxSettled",
+    "ToolStarted",
+    "read_body",
+]
 
 VERSION = 1  #: of the envelope; a golden-file test fails when a type changes and this does not
 
@@ -36,31 +57,33 @@ class Event:
     ts: float = 0.0  #: seconds since 1970, UTC, given by the journal
 
     @property
-    def body(self) -> "Body":
+    def body(self) -> Body:
         """The data as its kind's frozen type. Raises BadMessage if the kind is unknown or the data malformed."""
         return read_body(self.kind, self.data)
 
     def encode(self) -> bytes:
-        """The msgpack map, without seq and ts. Raises BadMessage if it is larger than `event_bytes_max`."""
-        packed: bytes = msgpack.packb(
-            {
-                "v": VERSION,
-                "id": self.id,
-                "kind": self.kind,
-                "agent": self.agent,
-                "session": self.session,
-                "source": self.source,
-                "cause": self.cause,
-                "data": self.data,
-            },
-        )
+        """The msgpack map, without seq and ts. Raises BadMessage if it is too large, or holds what no UTF-8 can say."""
+        content = {
+            "v": VERSION,
+            "id": self.id,
+            "kind": self.kind,
+            "agent": self.agent,
+            "session": self.session,
+            "source": self.source,
+            "cause": self.cause,
+            "data": self.data,
+        }
+        try:
+            packed: bytes = msgpack.packb(content)
+        except UnicodeEncodeError:
+            raise BadMessage(f"a {self.kind} event holds half a character (a lone surrogate); leave it out") from None
         if len(packed) > event_bytes_max:
             raise BadMessage(f"a {self.kind} event of {len(packed)} bytes exceeds {event_bytes_max}; send less at once")
         return packed
 
 
 def event(
-    body: "Body",
+    body: Body,
     *,
     agent: str,
     source: str,
@@ -102,67 +125,6 @@ def decode_event(packed: bytes, seq: int = 0, ts: float = 0.0) -> Event:
     return found
 
 
-class Body:
-    """What an event says. Subclasses are frozen dataclasses whose fields are str, int, float, bool, list or dict."""
-
-    kind: ClassVar[str]
-    _shape: ClassVar[tuple[tuple[str, tuple[type, ...], bool], ...]]
-
-    def fields(self) -> dict[str, Any]:
-        """The data map of the event; shallow, in the order of declaration."""
-        return {name: getattr(self, name) for name, _, _ in self._shape}
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Self:
-        """The body in `data`. Unknown keys are left out (a newer producer); a missing or mistyped one raises BadMessage."""
-        values = {}
-        for name, accepted, required in cls._shape:
-            if name in data:
-                value = data[name]
-                if type(value) not in accepted:
-                    raise BadMessage(f"{cls.kind}.{name} is {type(value).__name__}, not {accepted[0].__name__}")
-                values[name] = value
-            elif required:
-                raise BadMessage(f"{cls.kind} lacks '{name}'")
-        return cls(**values)
-
-
-KINDS: dict[str, type[Body]] = {}  #: every kind there is, by name
-
-B = TypeVar("B", bound=Body)
-
-
-@typing.dataclass_transform(frozen_default=True)
-def of_kind(name: str) -> Callable[[type[B]], type[B]]:
-    """Register a body under its kind, as a frozen dataclass with its shape worked out once."""
-
-    def register(declared: type[B]) -> type[B]:
-        frozen = dataclass(frozen=True)(declared)
-        hints = typing.get_type_hints(frozen)
-        frozen.kind = name
-        frozen._shape = tuple(  # noqa: SLF001 - our own
-            (each.name, _accepted(hints[each.name]), each.default is MISSING and each.default_factory is MISSING)
-            for each in dataclasses.fields(frozen)  # type: ignore[arg-type]
-        )
-        KINDS[name] = frozen
-        return frozen
-
-    return register
-
-
-def _accepted(hint: Any) -> tuple[type, ...]:
-    plain = typing.get_origin(hint) or hint
-    return (float, int) if plain is float else (plain,)
-
-
-def read_body(kind: str, data: Mapping[str, Any]) -> Body:
-    """The body of an event of `kind`. Raises BadMessage if the kind is unknown or the data malformed."""
-    found = KINDS.get(kind)
-    if found is None:
-        raise BadMessage(f"unknown kind of event '{kind}'")
-    return found.read(data)
-
-
 # -- the five kinds that carry a life ---------------------------------------------------------------------------------
 
 
@@ -194,6 +156,8 @@ class ToolCall(Body):
     place: int = 0  #: which of the step's calls this is, from 0
     calls: int = 1  #: how many the step has; they are stored together, and run together if all are pure
     wall_s: float = 0.0  #: the limit asked for; 0 for the tool's own. Less may be asked for, never more
+    signature: str = ""  #: opaque, of the model `by`, which wants it back with the call
+    by: str = ""
 
 
 @of_kind("tool_response")
@@ -217,78 +181,6 @@ class SystemMessage(Body):
 
     text: str
     turn: str = ""
-
-
-# -- the life of an intent, from call to response ---------------------------------------------------------------------------
-
-
-@of_kind("approval_asked")
-class ApprovalAsked(Body):
-    """A call waits for a person's word; told by the sandbox, because the agent's policy says so."""
-
-    intent: str
-    turn: str
-    tool: str
-    risk: str  #: safe, risky or dangerous
-    reason: str  #: a sentence: why a person is asked, and what would be done
-
-
-@of_kind("approval_given")
-class ApprovalGiven(Body):
-    """A person's word about a call. The first one counts."""
-
-    intent: str
-    granted: bool
-    always: bool = False  #: so shall it be for every later call of this tool by this agent
-    tool: str = ""  #: which; needed with `always`
-    reason: str = ""  #: what the model is told besides
-
-
-@of_kind("question_asked")
-class QuestionAsked(Body):
-    """An agent wants to know something from its person and waits (tool ask_person); told by the sandbox."""
-
-    intent: str
-    turn: str
-    question: str
-    choices: list[str] = field(default_factory=list)
-
-
-@of_kind("question_answered")
-class QuestionAnswered(Body):
-    """A person's answer; it becomes the tool's response. The first one counts."""
-
-    intent: str
-    text: str
-
-
-@of_kind("tool_started")
-class ToolStarted(Body):
-    """The effect may begin now. From here on, only the tool's class says what may be done about a call without response."""
-
-    intent: str
-    turn: str
-    tool: str
-    attempt: int  #: 1 for the first
-    boot: str  #: which life of the sandbox
-    prepared: dict[str, Any] = field(default_factory=dict)  #: what a probe will need to tell whether it took place
-
-
-@of_kind("intent_resolved")
-class IntentResolved(Body):
-    """A person says how a call in doubt really ended, after having looked."""
-
-    intent: str
-    outcome: str  #: done or failed
-    note: str = ""
-
-
-@of_kind("sandbox_settled")
-class SandboxSettled(Body):
-    """Every intent of every agent up to this seq has its response; where a new life of the sandbox begins to read."""
-
-    boot: str
-    settled_seq: int
 
 
 # -- a turn --------------------------------------------------------------------------------------------------------------
@@ -338,11 +230,16 @@ class ModelCalled(Body):
     duration_s: float
     stop_reason: str = ""
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
+    refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
+    thoughts: list[Any] = field(default_factory=list)  #: signed ones, which the provider wants back with the tools' answers
 
 
 @of_kind("interrupt_asked")
 class InterruptAsked(Body):
-    """A person wants the running turn of this session to end; `turn` "" means whichever runs."""
+    """A person wants the running turn of this session to end; `turn` "" means whatever runs.
+
+    The id of a call made by hand ends that call alone.
+    """
 
     turn: str = ""
 

@@ -86,7 +86,7 @@ class Server:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
+                body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
                 play = self.plays[min(len(self.requests), len(self.plays) - 1)]
                 self.requests.append(body)
                 self.headers.append({"line": lines[0], **headers})

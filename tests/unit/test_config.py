@@ -14,9 +14,11 @@ from anima.config.create import create_agent
 from anima.config.document import markdown
 from anima.config.lines import key_lines
 from anima.config.load import agent_digest, agent_names, load_agent, load_house
-from anima.config.schema import SECTIONS, Agent, House, options
+from anima.config.policy import workspace
+from anima.config.schema import LAYERS, SECTIONS, Agent, Definition, House, Policy, options
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
+from anima.sandbox.jail import spec
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,12 +203,114 @@ def test_an_agents_digest_changes_with_what_it_depends_on_and_with_nothing_else(
 
 
 def test_every_option_has_a_sentence_and_a_default_within_its_own_bounds():
-    for section in (*SECTIONS.values(), Agent):
+    for section in (*SECTIONS.values(), Agent, Policy):
         for name, (default, about) in options(section).items():
             assert about.doc, name
             assert not about.doc.endswith("."), name
-            assert not about.choices or default in about.choices
+            assert not about.choices or default in about.choices or default == ()
             assert about.min is None or about.max is None or about.min <= default <= about.max
+
+
+def refused_policy(home: Home, lines: str) -> str:
+    """The complaint about an agent.toml with this below [policy], less the file's name."""
+    file = home.agent("arya") / "agent.toml"
+    if not file.exists():
+        create_agent(home, "arya")
+    file.write_text(f"model = 'reflex'\n[policy]\n{lines}")
+    with pytest.raises(ConfigError) as caught:
+        load_agent(home, "arya", {})
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{file}:")
+
+
+def test_what_a_policy_says_replaces_the_default_and_only_that(home: Home, tmp_path_factory: pytest.TempPathFactory):
+    outside = tmp_path_factory.mktemp("outside")
+    file = create_agent(home, "arya") / "agent.toml"
+    file.write_text(f"[policy]\ntools = ['read_*', '${{TOOL}}']\nread = ['{outside}']\nwall_s = 5\nhosts = []\n")
+    policy = load_agent(home, "arya", {"TOOL": "exec"}).policy
+    assert policy == Policy(tools=("read_*", "exec"), read=(str(outside),), wall_s=5.0)
+    assert type(policy.wall_s) is float
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "words"),
+    [
+        ("tool = []\n", "3: policy.tool", "did you mean 'tools'"),
+        ("tools = '*'\n", "3: policy.tools", "is '*', allowed is a list of texts"),
+        ("\ntools = ['a', 3]\n", "4: policy.tools", "entry 2 is 3, allowed is a list of texts"),
+        ("tools = ['']\n", "3: policy.tools", "entry 1 is ''"),
+        ("tools = ['${NOWHERE}']\n", "3: policy.tools", "NOWHERE is not set"),
+        ("approve = 'sometimes'\n", "3: policy.approve", "never or risky or always"),
+        ("search_provider = 'altavista'\n", "3: policy.search_provider", "empty or searxng"),
+        ("search_provider = 'searxng'\n", "3: policy.search_provider", "set search_url"),
+        ("search_key = 4711\n", "3: policy.search_key", "of type int"),
+        ("read = ['src']\n", "3: policy.read", "not absolute"),
+        ("read = ['/nowhere/at/all']\n", "3: policy.read", "is missing"),
+        ("write = ['/etc/passwd']\n", "3: policy.write", "is not a directory"),
+        ("write = ['/']\n", "3: policy.write", "holds the house itself"),
+        ("workspace = '/'\n", "3: policy.workspace", "holds the house itself"),
+        ("workspace = 'agents/arya'\n", "3: policy.workspace", "belongs to the house itself"),
+        ("workspace = 'workspace'\n", "3: policy.workspace", "one below"),
+        ("workspace = 'workspace/../state'\n", "3: policy.workspace", "belongs to the house itself"),
+        ("network = 'hosts'\nhosts = ['10.0.0.1']\n", "4: policy.hosts", "is not a name"),
+        ("network = 'hosts'\nhosts = ['http://x.org']\n", "4: policy.hosts", "is not a name"),
+        ("hosts = ['x.org']\n", "3: policy.hosts", 'no effect with network = "none"'),
+        ("layers_off = ['seccomp', 'all']\n", "3: policy.layers_off", "entry 2, 'all', is not known; allowed is a list of"),
+        ("issues = 'anima'\n", "3: policy.issues", "OWNER/NAME"),
+        ("wall_s = 0\n", "3: policy.wall_s", "from 0.1 to 86400 s"),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_line_key_and_what_is_allowed(home: Home, lines: str, place: str, words: str):
+    sentence = refused_policy(home, lines)
+    assert sentence.startswith(place)
+    assert words in sentence
+
+
+def test_a_policy_that_is_no_table_is_refused(home: Home):
+    (create_agent(home, "arya") / "agent.toml").write_text("policy = 3\n")
+    with pytest.raises(ConfigError, match=r"agent.toml:1: policy: is 3, but this is a section; write \[policy\]"):
+        load_agent(home, "arya", {})
+
+
+@pytest.mark.parametrize("key", ["read", "write"])
+def test_no_directory_of_the_house_is_given_to_tools_not_even_by_another_name(home: Home, key: str):
+    create_agent(home, "arya")
+    home.state.mkdir()
+    link = home.root / "elsewhere"
+    link.symlink_to(home.state)
+    for path in (home.state, home.agents, home.root / "workspace" / ".." / "agents", link):
+        home.workspaces.mkdir(exist_ok=True)
+        assert "belongs to the house itself" in refused_policy(home, f"{key} = ['{path}']\n")
+
+
+def test_an_agent_may_be_shown_another_ones_workspace(home: Home):
+    home.workspace("bran").mkdir(parents=True)
+    (create_agent(home, "arya") / "agent.toml").write_text(f"[policy]\nread = ['{home.workspace('bran')}']\n")
+    assert load_agent(home, "arya", {}).policy.read == (str(home.workspace("bran")),)
+
+
+def test_a_workspace_is_below_the_home_unless_it_is_absolute(home: Home):
+    assert workspace(home, "arya", Policy()) == home.root / "workspace" / "arya"
+    assert workspace(home, "arya", Policy(workspace="workspace/both")) == home.root / "workspace" / "both"
+    assert workspace(home, "arya", Policy(workspace="/srv/arya")) == Path("/srv/arya")
+
+
+def test_the_layers_a_policy_may_name_are_those_of_the_jail():
+    assert set(LAYERS) == set(spec.LAYERS)
+
+
+def test_the_key_of_a_search_engine_is_a_credential_so_that_no_log_ever_shows_it(home: Home):
+    assert "${credential:NAME}" in refused_policy(home, "search_key = 'sk-4711'\n")
+    seen = set()
+    for key in ("sk-4711", "sk-4712"):
+        home.secrets.write_text(f'search = "{key}"\n')
+        home.secrets.chmod(0o600)
+        (home.agent("arya") / "agent.toml").write_text("[policy]\nsearch_key = '${credential:search}'\n")
+        agent, house = load_agent(home, "arya", {}), load_house(home, {})
+        assert agent.policy.search_key in house.secrets
+        assert key not in repr(agent)
+        seen.add(agent_digest(home, "arya", house, agent))
+    assert len(seen) == 2, "an agent starts anew when its key changes"
 
 
 KEYS = st.text(string.ascii_lowercase, min_size=1, max_size=4)
@@ -240,7 +344,7 @@ def test_the_line_of_every_key_is_found_whatever_stands_around_it(entries: list[
 def test_every_option_is_read_somewhere():
     sources = [*ROOT.glob("anima/**/*.py"), *ROOT.glob("daemons/*.py")]
     text = "\n".join(path.read_text() for path in sources if path.parent.name != "config")
-    for section in (*SECTIONS.values(), Agent):
+    for section in (*SECTIONS.values(), Agent, Policy, Definition):
         for name in options(section):
             assert re.search(rf"\.{name}\b", text), f"nobody reads the option {name}: use it or remove it"
 

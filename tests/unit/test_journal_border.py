@@ -11,24 +11,31 @@ from anima.errors import BadMessage, Refused, Unavailable
 from anima.ids import new_id
 from anima.journal.admission import admit
 from anima.journal.beats import Beats
-from anima.journal.claims import claims, may_whisper
+from anima.journal.claims import PERSON, claims, may_whisper
 from anima.journal.grumble import Grumble
 from anima.journal.intake import Asked, read_page_query, read_question, sort_message
 from anima.journal.lifecycle import to_event
-from anima.journal.senders import Senders
+from anima.journal.senders import Senders, verdict
 from anima.limits import beat_active_s, beat_idle_s, beat_linger_s
 from anima.wire import frames
 from anima.wire.events import (
     AgentMessage,
+    ApprovalAsked,
+    ApprovalGiven,
+    IntentResolved,
     InterruptAsked,
     JournalOpened,
     ModelCalled,
     ProcessEnded,
     ProcessStarted,
+    QuestionAnswered,
+    QuestionAsked,
+    SandboxSettled,
     SessionCleared,
     SystemMessage,
     ToolCall,
     ToolResponse,
+    ToolStarted,
     TurnEnded,
     TurnStarted,
     UserMessage,
@@ -56,13 +63,46 @@ def test_anyone_may_write_to_an_agent(body):
         TurnStarted("t", 1, 1),
         TurnEnded("t", 1, "answered"),
         ModelCalled("t", 1, "m", 1, 1, 0.1),
-        ToolCall("t", 1, "c", "exec", {}),
     ],
 )
 def test_only_the_agent_itself_can_say_what_only_it_can_know(body):
     assert claimed(body) == {"agent:arya"}
     assert claimed(body, source="agent:arya") == {"agent:arya"}
     assert claimed(body, source="agent:bran") == {"agent:arya", "agent:bran"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ToolStarted("i", "t", "exec", 1, "b"),
+        ToolResponse("t", "c", "exec", ok=True, text=""),
+        ApprovalAsked("i", "t", "exec", "risky", "why"),
+        QuestionAsked("i", "t", "what?"),
+        SandboxSettled("b", 7),
+    ],
+)
+def test_only_the_sandbox_can_say_what_became_of_a_call(body):
+    assert claimed(body, source="sandbox") == {"sandbox"}
+    assert claimed(body) == {"sandbox"}
+    assert claimed(body, source="agent:arya") == {"sandbox", "agent:arya"}
+
+
+def test_a_tool_is_called_by_the_agent_itself_or_by_a_person():
+    call = ToolCall("t", 1, "c", "exec", {})
+    assert claimed(call, source="agent:arya") == {"agent:arya"}
+    assert claimed(call, source="agent:bran") == {"agent:arya", "agent:bran"}
+    assert claimed(call, source="cli") == {PERSON}
+    assert claimed(call, source="sandbox") == {"sandbox", PERSON}
+
+
+@pytest.mark.parametrize("body", [ApprovalGiven("i", granted=True), QuestionAnswered("i", "yes"), IntentResolved("i", "done")])
+def test_a_persons_word_never_comes_from_an_agent_nor_from_the_sandbox(body):
+    assert claimed(body) == {PERSON}
+    for process in ("agent:arya", "agent:bran", "sandbox", "journal", "supervisor"):
+        assert verdict(frozenset({PERSON}), 7, process) is not None
+    for process in (None, "gateway", "channels"):
+        assert verdict(frozenset({PERSON}), 7, process) is None
+    assert verdict(frozenset(claimed(body, source="agent:arya")), 7, "agent:arya") is not None
 
 
 @pytest.mark.parametrize("body", [JournalOpened("b"), ProcessStarted("agent:arya", 1, 1)])
@@ -82,7 +122,6 @@ def test_what_the_journal_writes_itself_comes_from_nobody_else(body):
 )
 def test_a_source_that_names_a_process_of_the_house_claims_to_be_it(source, process):
     assert claimed(SystemMessage("x"), source=source) == {process}
-    assert claimed(ToolResponse("t", "c", "exec", ok=True, text=""), source=source) == {process}
 
 
 def test_an_agent_whispers_about_itself_and_the_house_about_anyone():

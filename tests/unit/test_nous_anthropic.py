@@ -4,8 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,13 +12,14 @@ from hypothesis import strategies as st
 from nous_messages_server import Line, Server, closing, cut_after, fails, opening, says, sse
 
 from anima.errors import ConfigError, Refused, Unavailable
-from anima.nous.anthropic import open_anthropic
-from anima.nous.anthropic_wire import Failure, judge, read_failure, render
-from anima.nous.model import Call, Done, Message, Reply, Request, Restart, Text, Thinking, ToolSpec
-from anima.nous.retry import Policy, Transient, read_retry_after, wait_s
+from anima.nous.anthropic import Extra, open_anthropic
+from anima.nous.anthropic_errors import Failure, judge, read_failure
+from anima.nous.model import Call, Done, Message, Overflow, Reply, Request, Restart, Text, Thinking
+from anima.nous.retry import Policy, Transient
 
 KEY = "sk-ant-SECRET-0123456789"
 QUICK = Policy(delay_s=0.01, delay_max_s=0.05, total_s=5)
+CACHED = {"type": "ephemeral"}
 HELLO = Request("Be brief.", (Message("user", "hello"),))
 
 
@@ -44,13 +44,13 @@ def ask(*plays, request: Request = HELLO, policy: Policy = QUICK) -> tuple[list,
 
 def test_an_answer_streams_and_its_usage_counts_the_cache():
     deltas, _, server = ask(says("Hel", "lo"))
-    assert deltas == [Text("Hel"), Text("lo"), Done("end_turn", 22, 9)]
+    assert deltas == [Text("Hel"), Text("lo"), Done("end_turn", 22, 9, 7, 5)]
     assert server.requests == [
         {
             "model": "claude-test",
             "max_tokens": 4096,
-            "system": "Be brief.",
-            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+            "system": [{"type": "text", "text": "Be brief.", "cache_control": CACHED}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello", "cache_control": CACHED}]}],
             "stream": True,
         },
     ]
@@ -226,7 +226,8 @@ def tool_play(*pieces: str, stop_reason: str = "tool_use"):
 
 def test_a_tool_call_whose_json_comes_in_pieces_is_whole():
     deltas, _, _ = ask(tool_play("", '{"comm', 'and": "echo \\u00', 'e4"}'))
-    assert deltas == [Thinking("hm"), Call("toolu_1", "exec", {"command": "echo ä"}), Done("tool_use", 22, 9)]
+    signed = Thinking("", "abc", "anthropic:claude-test")
+    assert deltas == [Thinking("hm"), signed, Call("toolu_1", "exec", {"command": "echo ä"}), Done("tool_use", 22, 9, 7, 5)]
 
 
 def test_a_tool_call_without_arguments_has_none():
@@ -237,7 +238,7 @@ def test_a_tool_call_without_arguments_has_none():
 def test_a_tool_call_that_makes_no_sense_is_asked_for_again(broken):
     deltas, reply, _ = ask(tool_play(broken), tool_play('{"command": "ls"}'))
     assert [each.args for each in reply.calls] == [{"command": "ls"}]
-    assert any(isinstance(each, Restart) for each in deltas)
+    assert [each.text for each in deltas if isinstance(each, Thinking)] == ["hm", ""], "the same thought is not shown twice"
 
 
 def test_a_tool_call_cut_by_the_limit_of_tokens_is_left_out_and_the_limit_told():
@@ -268,7 +269,7 @@ def test_an_empty_answer_is_an_answer():
         await opening(line)
         await closing(line, "end_turn", tokens_out=1)
 
-    assert ask(nothing)[0] == [Done("end_turn", 22, 1)]
+    assert ask(nothing)[0] == [Done("end_turn", 22, 1, 7, 5)]
 
 
 def test_cancelling_ends_the_request_at_the_server():
@@ -320,74 +321,6 @@ def test_a_key_or_address_that_cannot_be_right_is_refused_before_anything_is_sen
         open_anthropic("m", key, url, QUICK)
 
 
-def test_tool_results_follow_their_calls_and_neighbours_of_one_role_are_joined():
-    request = Request(
-        "",
-        (
-            Message("assistant", "from before the window"),
-            Message("user", "a"),
-            Message("user", " "),
-            Message("assistant", "", (Call("1", "x", {}), Call("2", "y", {"k": 1}))),
-            Message("tool", "r1", call_id="1"),
-            Message("tool", "r2", call_id="2", ok=False),
-            Message("user", "b"),
-        ),
-        tools=(ToolSpec("x", "does x", {"type": "object"}),),
-    )
-    body = render(request, "m")
-    assert "system" not in body
-    assert body["tools"] == [{"name": "x", "description": "does x", "input_schema": {"type": "object"}}]
-    assert body["messages"] == [
-        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "(an empty message)"}]},
-        {
-            "role": "assistant",
-            "content": [
-                {"type": "tool_use", "id": "1", "name": "x", "input": {}},
-                {"type": "tool_use", "id": "2", "name": "y", "input": {"k": 1}},
-            ],
-        },
-        {
-            "role": "user",
-            "content": [
-                {"type": "tool_result", "tool_use_id": "1", "content": "r1", "is_error": False},
-                {"type": "tool_result", "tool_use_id": "2", "content": "r2", "is_error": True},
-                {"type": "text", "text": "b"},
-            ],
-        },
-    ]
-
-
-def test_the_reminder_stands_last_and_apart_from_the_persons_words():
-    body = render(
-        Request("", (Message("user", "a"), Message("assistant", "b"), Message("user", "c")), reminder="Be kind."), "m"
-    )
-    assert body["messages"][-1]["content"] == [
-        {"type": "text", "text": "c"},
-        {"type": "text", "text": "<reminder>\nBe kind.\n</reminder>"},
-    ]
-    assert "Be kind." not in str(body["messages"][:-1])
-    assert render(Request("", (), reminder="Be kind."), "m")["messages"] == []
-
-
-@given(
-    st.lists(
-        st.builds(
-            Message,
-            st.sampled_from(["user", "assistant", "tool"]),
-            st.text(max_size=5),
-            st.lists(st.builds(Call, st.text(max_size=3), st.text(max_size=3), st.just({})), max_size=2).map(tuple),
-        ),
-        max_size=12,
-    ),
-)
-def test_any_history_renders_to_alternating_roles_without_empty_blocks(messages):
-    rendered = render(Request("", tuple(messages)), "m")["messages"]
-    assert [each["role"] for each in rendered] == ["user", "assistant"] * (len(rendered) // 2) + ["user"] * (len(rendered) % 2)
-    blocks = [block for each in rendered for block in each["content"]]
-    assert all(each["content"] for each in rendered)
-    assert all(block["text"].strip() for block in blocks if block["type"] == "text")
-
-
 @given(
     st.integers(0, 999),
     st.from_type(dict[str, object])
@@ -410,25 +343,284 @@ def test_an_error_inside_a_stream_is_judged_by_its_kind():
     assert read_failure(200, body, 3.0) == Failure(401, "authentication_error", "", "no", 3.0)
 
 
-@given(st.integers(1, 10_000), st.floats(0, 1e6), st.none() | st.floats(0, 1e6), st.floats(0, 0.999))
-def test_a_wait_is_jittered_bounded_and_never_reaches_past_the_deadline(failures, elapsed, after, chance):
-    policy = Policy(0.5, 20, 120)
-    wait = wait_s(policy, failures, elapsed, after, chance)
-    if wait is not None:
-        assert wait >= 0
-        assert elapsed + wait <= 120
-        assert wait >= after if after is not None else wait <= min(20, 0.5 * 2 ** min(failures - 1, 10))
+# -- thinking, whole answers, counting, subscriptions --------------------------------------------------------------------
 
 
-@given(st.text())
-def test_any_retry_after_is_read_or_ignored(header):
-    seconds = read_retry_after(header, 0.0)
-    assert seconds is None or 0 <= seconds <= 86_400
+def test_what_was_thought_comes_signed_and_redacted_thoughts_come_sealed():
+    async def think(line: Line) -> None:
+        await line.begin()
+        await opening(line)
+        await line.event("content_block_start", index=0, content_block={"type": "redacted_thinking", "data": "sealed"})
+        await line.event("content_block_stop", index=0)
+        await line.event("content_block_start", index=1, content_block={"type": "thinking", "thinking": "", "signature": ""})
+        for piece in ("let me", " see"):
+            await line.event("content_block_delta", index=1, delta={"type": "thinking_delta", "thinking": piece})
+        await line.event("content_block_delta", index=1, delta={"type": "signature_delta", "signature": "sig"})
+        await line.event("content_block_stop", index=1)
+        await line.event("content_block_start", index=2, content_block={"type": "text", "text": "Yes."})
+        await line.event("content_block_stop", index=2)
+        await closing(line, "end_turn")
+
+    _, reply, _ = ask(think)
+    by = "anthropic:claude-test"
+    assert reply.thoughts == (Thinking("", "sealed", by, redacted=True), Thinking("let me see", "sig", by))
+    assert (reply.text, reply.thinking) == ("Yes.", "let me see")
 
 
-def test_retry_after_may_be_a_date():
-    now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-    later = format_datetime(now.replace(second=30), usegmt=True)
-    assert read_retry_after(later, now.timestamp()) == 30.0
-    assert read_retry_after("nan", 0) is None
-    assert read_retry_after(None, 0) is None
+def test_thoughts_the_api_does_not_want_back_are_left_out_of_the_next_attempt():
+    thought = Thinking("hm", "stale", "anthropic:claude-test")
+    call = Message("assistant", "", (Call("1", "x", {}),), thoughts=(thought,))
+    request = Request("", (Message("user", "a"), call, Message("tool", "r", call_id="1")))
+    _, reply, server = ask(
+        fails(400, "invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"),
+        says("ok"),
+        request=request,
+    )
+    assert reply.text == "ok"
+    assert ["stale" in json.dumps(each) for each in server.requests] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ours"),
+    [
+        ("pause_turn", "pause_turn"),
+        ("max_tokens", "max_tokens"),
+        ("model_context_window_exceeded", "context"),
+        ("new", "end_turn"),
+    ],
+)
+def test_every_way_to_stop_is_a_word_of_ours(reason, ours):
+    assert ask(says("Well", stop_reason=reason))[0][-1].stop_reason == ours
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        fails(400, "invalid_request_error", "prompt is too long: 1234567 tokens > 1000000 maximum"),
+        fails(400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 199000 + 16000 > 200000"),
+        fails(413, "request_too_large"),
+    ],
+)
+def test_a_conversation_too_long_is_told_apart_so_that_a_shorter_one_can_be_tried(play):
+    with pytest.raises(Overflow, match=r"too large.*animactl clear"):
+        ask(play, says("never"))
+
+
+WHOLE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-test",
+    "content": [
+        {"type": "thinking", "thinking": "hm", "signature": "sig"},
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "t1", "name": "exec", "input": {"command": "ls"}},
+    ],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 10, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 9},
+}
+
+
+def whole(answer: dict, content_type: str = "application/json"):
+    async def play(line: Line) -> None:
+        body = json.dumps(answer).encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+        await line.raw(head.encode() + body)
+
+    return play
+
+
+def test_an_answer_that_is_not_streamed_says_the_same():
+    request = replace(HELLO, streamed=False)
+    deltas, _, server = ask(whole(WHOLE), request=request)
+    assert deltas == [
+        Thinking("hm"),
+        Thinking("", "sig", "anthropic:claude-test"),
+        Text("I look."),
+        Call("t1", "exec", {"command": "ls"}),
+        Done("tool_use", 22, 9, 7, 5),
+    ]
+    assert not server.requests[0].get("stream")
+
+
+def test_an_answer_that_is_not_streamed_is_retried_and_refused_alike():
+    request = replace(HELLO, streamed=False)
+    assert ask(fails(529, "overloaded_error"), whole(WHOLE), request=request)[1].text == "I look."
+    with pytest.raises(Refused, match="declined"):
+        ask(whole({**WHOLE, "stop_reason": "refusal"}), request=request)
+    with pytest.raises(Refused, match=r"text/html.*anthropic_base_url"):
+        ask(whole({}, "text/html"), request=request)
+
+
+def opened_at(url: str, key: str = KEY):
+    return open_anthropic("claude-test", key, url, QUICK)
+
+
+def test_tokens_are_counted_by_the_api_without_an_answer():
+    async def go(*plays):
+        async with Server(*plays) as server:
+            model = opened_at(server.url)
+            try:
+                return await model.count_tokens(HELLO), server
+            finally:
+                await model.close()
+
+    counted, server = asyncio.run(go(whole({"input_tokens": 17})))
+    assert counted == 17
+    assert "count_tokens" in server.headers[0]["line"]
+    assert set(server.requests[0]) == {"model", "messages", "system"}
+    with pytest.raises(Unavailable, match=r"overloaded.*cannot be counted now"):
+        asyncio.run(go(fails(529, "overloaded_error")))
+    with pytest.raises(Refused, match="refused the key"):
+        asyncio.run(go(fails(401, "authentication_error")))
+
+
+def headers_for(key: str) -> dict[str, str]:
+    async def go():
+        async with Server(says("ok")) as server:
+            model = opened_at(server.url, key)
+            async for _ in model.stream(HELLO):
+                pass
+            await model.close()
+            return server.headers[0]
+
+    return asyncio.run(go())
+
+
+def test_a_token_of_a_subscription_travels_as_a_bearers_with_its_beta_header(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-api-of-somebody-else")
+    headers = headers_for("sk-ant-oat01-SECRET")
+    assert headers["authorization"] == "bearer sk-ant-oat01-secret"
+    assert headers["anthropic-beta"] == "oauth-2025-04-20"
+    assert "somebody" not in json.dumps(headers)
+    assert "anthropic-beta" not in headers_for(KEY)
+
+
+def test_a_token_of_a_subscription_stands_in_no_error():
+    token = "sk-ant-oat01-SECRET"
+
+    async def go():
+        async with Server(fails(400, "invalid_request_error", f"not with {token}")) as server:
+            model = opened_at(server.url, token)
+            try:
+                async for _ in model.stream(HELLO):
+                    pass
+            finally:
+                await model.close()
+
+    with pytest.raises(Refused) as caught:
+        asyncio.run(go())
+    assert "***" in str(caught.value)
+    assert token not in str(caught.value)
+
+
+# -- where no API is ------------------------------------------------------------------------------------------------------
+
+
+def listen(url: str) -> None:
+    async def go():
+        model = open_anthropic("claude-test", KEY, url, Policy(0.01, 0.02, 0.3))
+        try:
+            async for _ in model.stream(HELLO):
+                pass
+        finally:
+            await model.close()
+
+    asyncio.run(go())
+
+
+def test_a_name_nobody_has_and_a_port_without_tls_are_told_in_one_sentence():
+    with pytest.raises((Refused, Unavailable), match=r"nobody\.invalid"):  # unavailable where no resolver says for certain
+        listen("https://nobody.invalid")
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def go():
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+            model = opened_at(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            try:
+                async for _ in model.stream(HELLO):
+                    pass
+            finally:
+                await model.close()
+
+    with pytest.raises(Refused, match="speaks no TLS; write its address with http://"):
+        asyncio.run(go())
+
+
+def test_an_answer_of_ten_megabytes_is_cut_off_while_it_comes():
+    sent = 0
+
+    async def flood(line: Line) -> None:
+        nonlocal sent
+        await line.begin()
+        await opening(line)
+        for _ in range(100):
+            await line.event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 100_000})
+            sent += 100_000
+        await line.gone()
+
+    with pytest.raises(Refused, match=r"grew beyond 900 KiB .* ask for less"):
+        ask(flood)
+    assert sent < 10_000_000, "the rest was not waited for"
+
+
+def test_headers_and_fields_of_a_definition_go_with_every_request_and_its_headers_are_secrets():
+    extra = Extra({"x-team": "team-secret-7"}, {"temperature": 0.5, "max_tokens": 7})
+
+    async def go():
+        async with Server(says("ok"), fails(400, "invalid_request_error", "team-secret-7 may not")) as server:
+            model = open_anthropic("claude-test", KEY, server.url, QUICK, extra)
+            said = []
+            try:
+                for _ in range(2):
+                    said += [delta async for delta in model.stream(HELLO)]
+            except Refused as error:
+                said.append(error)
+            finally:
+                await model.close()
+            return said, server
+
+    said, server = asyncio.run(go())
+    assert server.headers[0]["x-team"] == "team-secret-7"
+    assert (server.requests[0]["temperature"], server.requests[0]["max_tokens"]) == (0.5, 7)
+    assert "*** may not" in str(said[-1])
+    assert "team-secret-7" not in repr(extra)
+
+
+def test_a_server_that_does_not_stream_is_understood_all_the_same():
+    assert ask(whole(WHOLE))[1].calls == [Call("t1", "exec", {"command": "ls"})]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_whole_answer_that_is_not_json_is_asked_for_again(streamed):
+    async def garbage(line: Line) -> None:
+        await line.raw(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{malformed ")
+
+    good = says("ok") if streamed else whole({**WHOLE, "content": [{"type": "text", "text": "ok"}]})
+    assert ask(garbage, good, request=replace(HELLO, streamed=streamed))[1].text == "ok"
+
+
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
+def test_an_endless_line_is_cut_off_before_it_fills_the_memory(content_type, monkeypatch):
+    monkeypatch.setattr("anima.nous.anthropic._ANSWER_BYTES_MAX", 1_000_000)
+
+    async def endless(line: Line) -> None:
+        await line.begin(content_type)
+        while True:
+            await line.chunk(b"x" * 65_536)
+
+    with pytest.raises(Refused, match="more than anybody could read"):
+        ask(endless, request=replace(HELLO, streamed=content_type.startswith("text")))
+
+
+def test_no_proxy_of_the_environment_stands_before_a_server_on_this_machine(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask(says("ok"))[1].text == "ok"

@@ -1,16 +1,19 @@
-"""One contract for every provider that runs offline: what an agent may rely on, whoever answers."""
+"""One contract for every model, over each dialect of the wire too: what an agent may rely on, whoever answers."""
 
 import asyncio
+import base64
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nous_messages_server import Line, Server, closing, opening, says
+from nous_dialects import DIALECTS, Dialect, args_of
+from nous_messages_server import Line, Server
 
+from anima.errors import Refused
 from anima.nous.choose import Access, open_model
-from anima.nous.model import Call, Done, Message, Model, Reply, Request, Text, ToolSpec
-from anima.nous.retry import Policy
+from anima.nous.model import Call, Done, Image, Message, Model, Reply, Request, Text, ToolSpec
 
 UNICODE = "Grüße, 日本語 👩‍👩‍👧 — ∑ é"
 TOOLS = (ToolSpec("exec", "runs a command", {"type": "object", "properties": {"command": {"type": "string"}}}),)
@@ -32,37 +35,32 @@ async def reflex(folder: Path):
     yield open_model("reflex", Access())
 
 
-async def _play(line: Line) -> None:
-    last = line.body["messages"][-1]["content"][-1].get("text", "")
-    if last.startswith("run"):
-        await line.begin()
-        await opening(line)
-        await line.event(
-            "content_block_start", index=0, content_block={"type": "tool_use", "id": "t1", "name": "exec", "input": {}}
-        )
-        await line.event(
-            "content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"command": "ls"}'}
-        )
-        await line.event("content_block_stop", index=0)
-        await closing(line, "tool_use")
-    elif "slow" in last:
-        await line.begin()
-        await opening(line)
-        await line.gone()
-    else:
-        await says(UNICODE[:3], UNICODE[3:])(line)
+def wired(dialect: Dialect):
+    """The adapter of a dialect, against a server that plays what the other models of this suite do."""
+
+    async def play(line: Line) -> None:
+        last = dialect.last(line.body)
+        if any(each.startswith("run") for each in last.splitlines()):
+            await dialect.calls(("t1", "exec", '{"command": "ls"}'))(line)
+        elif "slow" in last:
+            await dialect.slow()(line)
+        else:
+            await dialect.says(UNICODE[:3], UNICODE[3:])(line)
+
+    @asynccontextmanager
+    async def opened(folder: Path):
+        async with Server(play) as server:
+            model = dialect.open(server.url)
+            yield model
+            await model.close()
+
+    return opened
 
 
-@asynccontextmanager
-async def claude(folder: Path):
-    async with Server(_play) as server:
-        access = Access({"ANTHROPIC_API_KEY": "k"}, anthropic_base_url=server.url, policy=Policy(0.01, 0.02, 5))
-        model = open_model("anthropic:claude-test", access)
-        yield model
-        await model.close()
+MODELS = {"scripted": scripted, "reflex": reflex, **{each.name: wired(each) for each in DIALECTS}}
 
 
-@pytest.fixture(params=[scripted, reflex, claude])
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
 def opened(request: pytest.FixtureRequest, tmp_path: Path):
     return lambda: request.param(tmp_path)
 
@@ -186,4 +184,136 @@ def test_the_name_is_what_was_configured(opened):
         async with opened() as model:
             return model.name
 
-    assert asyncio.run(go()) in ("scripted:play.jsonl", "reflex", "anthropic:claude-test")
+    assert asyncio.run(go()) in ("scripted:play.jsonl", "reflex", "anthropic:claude-test", "mine")
+
+
+# -- what only goes wrong over a wire ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=DIALECTS, ids=lambda each: each.name)
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    return request.param
+
+
+def ask(dialect: Dialect, *plays, request: Request | None = None) -> tuple[list, Reply, Server]:
+    """Ask once; what came, folded, and the server that was asked."""
+
+    async def go():
+        async with Server(*plays) as server:
+            model = dialect.open(server.url)
+            try:
+                return *await gather(model, request or asking("hello")), server
+            finally:
+                await model.close()
+
+    return asyncio.run(go())
+
+
+CONVERSATION = Request(
+    "Be brief, and mind the SYSTEM-MARK.",
+    (
+        Message("user", "FIRST-MARK"),
+        Message("assistant", "SECOND-MARK", (Call("c1", "exec", {"command": "CALL-MARK"}), Call("c2", "exec", {}))),
+        Message("tool", "THIRD-MARK", call_id="c1"),
+        Message("tool", "FOURTH-MARK", call_id="c2", ok=False),
+        Message("assistant", "FIFTH-MARK"),
+        Message("user", "SIXTH-MARK"),
+    ),
+    tools=TOOLS,
+    reminder="REMINDER-MARK",
+)
+
+
+def test_the_system_prompt_arrives_once_and_in_its_own_place(dialect):
+    _, _, server = ask(dialect, dialect.says("ok"), request=CONVERSATION)
+    assert dialect.system(server.requests[0]) == CONVERSATION.system
+    assert dialect.told(server.requests[0], "SYSTEM-MARK") == 1
+
+
+def test_each_message_arrives_exactly_once_and_in_order(dialect):
+    _, _, server = ask(dialect, dialect.says("ok"), request=CONVERSATION)
+    marks = ["FIRST", "SECOND", "CALL", "THIRD", "FOURTH", "FIFTH", "SIXTH", "REMINDER"]
+    sent = json.dumps(server.requests[0].get("messages") or server.requests[0]["input"])
+    assert [dialect.told(server.requests[0], f"{mark}-MARK") for mark in marks] == [1] * len(marks)
+    assert sorted(marks, key=lambda mark: sent.index(f"{mark}-MARK")) == marks
+
+
+def test_a_call_and_its_answer_stay_a_pair(dialect):
+    _, _, server = ask(dialect, dialect.says("ok"), request=CONVERSATION)
+    assert dialect.pairs(server.requests[0]) == (["c1", "c2"], ["c1", "c2"])
+
+
+def test_tools_and_limits_are_sent(dialect):
+    _, _, server = ask(dialect, dialect.says("ok"), request=CONVERSATION)
+    assert dialect.told(server.requests[0], "runs a command") == 1
+    assert CONVERSATION.tokens_max in server.requests[0].values()
+    assert server.requests[0]["stream"] is True
+
+
+def test_usage_is_counted_and_so_is_the_cache(dialect):
+    deltas, _, _ = ask(dialect, dialect.says("ok"))
+    done = deltas[-1]
+    assert (done.tokens_in, done.tokens_out, done.cache_read) == (22, 9, 7)
+    assert done.model
+
+
+def test_characters_split_between_packets_arrive_whole(dialect):
+    assert ask(dialect, dialect.bytewise(UNICODE))[1].text == UNICODE
+
+
+def test_a_malformed_chunk_begins_the_answer_anew(dialect):
+    deltas, reply, server = ask(dialect, dialect.malformed(), dialect.says("whole"))
+    assert reply.text == "whole"
+    assert len(server.requests) == 2
+    assert [type(each) for each in deltas].count(Done) == 1
+
+
+def test_an_empty_answer_is_an_end_and_no_error(dialect):
+    deltas, reply, server = ask(dialect, dialect.empty())
+    assert (reply.text, deltas[-1].stop_reason, len(server.requests)) == ("", "end_turn", 1)
+
+
+def test_a_refusal_is_one_sentence_and_is_not_tried_again(dialect):
+    with pytest.raises(Refused, match=r"declined to answer \(too dangerous\)") as refused:
+        ask(dialect, dialect.refuses("too dangerous"), dialect.says("no"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_call_with_broken_json_is_asked_for_again(dialect):
+    _, reply, server = ask(dialect, dialect.calls(("c1", "exec", '{"command": ')), dialect.calls(("c2", "exec", "{}")))
+    assert [(each.id, dict(each.args)) for each in reply.calls] == [("c2", {})]
+    assert len(server.requests) == 2
+
+
+def test_fifty_parallel_calls_arrive_whole_and_in_order(dialect):
+    calls = [(f"c{number}", "exec", args_of(number)) for number in range(50)]
+    deltas, reply, _ = ask(dialect, dialect.calls(*calls))
+    assert [(each.id, each.tool, dict(each.args)) for each in reply.calls] == [(i, t, json.loads(a)) for i, t, a in calls]
+    assert deltas[-1].stop_reason == "tool_use"
+
+
+def test_a_key_is_sent_and_appears_in_no_text(dialect):
+    async def go():
+        async with Server(dialect.says("ok")) as server:
+            model = dialect.open(server.url)
+            await gather(model, asking("hello"))
+            await model.close()
+            return repr(model), server
+
+    shown, server = asyncio.run(go())
+    assert "secret" in json.dumps(server.headers).lower()
+    assert "SECRET" not in shown
+    assert "SECRET" not in json.dumps(server.requests)
+
+
+def test_a_picture_is_sent_with_the_message_it_belongs_to(dialect):
+    request = replace(asking(), messages=(Message("user", "what is this?", images=(Image("image/png", b"PNG-BYTES"),)),))
+    _, _, server = ask(dialect, dialect.says("a dot"), request=request)
+    assert dialect.told(server.requests[0], base64.b64encode(b"PNG-BYTES").decode()) == 1
+
+
+def test_a_picture_that_is_none_is_refused_before_anything_is_sent(dialect):
+    for image, complaint in ((Image("text/html", b"x"), "convert it"), (Image("image/png", path="/nowhere"), "cannot be read")):
+        request = replace(asking(), messages=(Message("user", "look", images=(image,)),))
+        with pytest.raises(Refused, match=complaint):
+            ask(dialect, dialect.says("no"), request=request)

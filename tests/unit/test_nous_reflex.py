@@ -22,6 +22,8 @@ FACTS = {
     "time_zone": "Europe/Berlin",
 }
 HANDS = (ToolSpec("exec", "runs a command", {}), ToolSpec("read_file", "reads a file", {}))
+MORE_HANDS = (*HANDS, *(ToolSpec(name, "", {}) for name in ("grep", "write_file", "list_directory")))
+FIND = "find every TODO below ./src and write them to todo.md"
 
 
 def talk(*texts: str, tools: tuple[ToolSpec, ...] = (), facts: dict = FACTS):
@@ -148,7 +150,7 @@ def test_every_example_of_the_help_is_answered_by_its_own_rule():
         answer = respond(Request("", (Message("user", example),), tools=tools, facts=FACTS))
         assert "no rule" not in answer.text, example
         assert "keine Regel" not in answer.text, example
-        assert example.split()[0] in said("help", tools=HANDS) + said("hilfe", tools=HANDS)
+        assert example.split()[0] in said("help", tools=tools) + said("hilfe", tools=tools)
 
 
 # -- the hands ----------------------------------------------------------------------------------------------------------
@@ -171,10 +173,23 @@ def test_every_example_of_the_help_is_answered_by_its_own_rule():
         ("lies die Datei notes.txt vor", "read_file", {"path": "notes.txt"}),
         ("read the file a.md and summarise it", "read_file", {"path": "a.md"}),
         ('use exec {"command": "ls"}', "exec", {"command": "ls"}),
+        ("run `python3 -c 'print(6*7)'` and tell me the result", "exec", {"command": "python3 -c 'print(6*7)'"}),
+        ("run ls -la and then show me what it says", "exec", {"command": "ls -la"}),
+        ("führe `ls` aus und sag mir das Ergebnis", "exec", {"command": "ls"}),
+        ("find every TODO below ./src", "grep", {"pattern": "TODO", "path": "./src", "options": ["fixed"]}),
+        ("search for `a(b` in src/x.py", "grep", {"pattern": "a(b", "path": "src/x.py", "options": ["fixed"]}),
+        ("Finde alle TODO unter ./src", "grep", {"pattern": "TODO", "path": "./src", "options": ["fixed"]}),
+        (f"{FIND}.", "grep", {"pattern": "TODO", "path": "./src", "options": ["fixed"]}),
+        ("write `a b` to the file x.txt", "write_file", {"path": "x.txt", "content": "a b\n"}),
+        ('schreibe "hallo" in `x`', "write_file", {"path": "x", "content": "hallo\n"}),
+        ("list the directory `src`", "list_directory", {"path": "src"}),
+        ("list the files in ./src", "list_directory", {"path": "./src"}),
+        ("what's in the folder src/x?", "list_directory", {"path": "src/x"}),
+        ("list .", "list_directory", {"path": "."}),
     ],
 )
 def test_a_tool_is_called_when_plainly_told_to(text, tool, args):
-    assert talk(text, tools=HANDS).call == Call("reflex-0", tool, args)
+    assert talk(text, tools=MORE_HANDS).call == Call("reflex-0", tool, args)
 
 
 @pytest.mark.parametrize(
@@ -188,10 +203,15 @@ def test_a_tool_is_called_when_plainly_told_to(text, tool, args):
         'use exec {"command": ls}',
         "use exec [1]",
         'use nothing {"a": 1}',
+        "find me a good name",
+        "find every friend in need",
+        "write me a poem",
+        "write a letter to my aunt",
+        "list three colours",
     ],
 )
 def test_a_tool_is_not_called_otherwise(text):
-    answer = talk(text, tools=HANDS)
+    answer = talk(text, tools=MORE_HANDS)
     assert answer.call is None
     assert answer.text
 
@@ -201,6 +221,38 @@ def test_without_the_tool_it_says_so_and_calls_nothing():
     assert answer.call is None
     assert "no tool `exec`" in answer.text
     assert "I have `exec`, `read_file`." in said('use web {"url": "x"}', tools=HANDS)
+
+
+def found(*results: tuple[bool, str], ask: str = FIND):
+    """What is said, or done, after the tools returned these results, one after the other."""
+    history = [Message("user", ask)]
+    for number, (ok, text) in enumerate(results):
+        history.append(Message("assistant", "", (Call(f"reflex-{number}", ("grep", "write_file")[number], {"path": "p"}),)))
+        history.append(Message("tool", text, call_id=f"reflex-{number}", ok=ok))
+    return respond(Request("", tuple(history), tools=MORE_HANDS))
+
+
+def test_what_was_found_is_written_where_it_was_told_to_and_then_told():
+    lines = "a.py\n2: # TODO one\n\nb.txt\n1: TODO two"
+    assert found((True, lines)).call == Call("reflex-1", "write_file", {"path": "todo.md", "content": f"{lines}\n"})
+    told = found((True, lines), (True, "wrote 40 bytes"))
+    assert (told.call, told.text) == (None, "2 lines found, written to `todo.md`.")
+    assert "`p` failed: disk full" in found((True, lines), (False, "disk full")).text
+    assert "2 Zeilen" in found((True, lines), (True, ""), ask="Finde alle TODO unter ./src und schreibe sie nach todo.md").text
+
+
+def test_nothing_found_is_nothing_written():
+    answer = found((True, "[no line matches TODO]"))
+    assert answer.call is None
+    assert "nothing was written to `todo.md`" in answer.text
+    assert found((False, "./src is not there")).call is None
+    assert found((True, "a.py\n1: TODO"), ask="find every TODO below ./src").text == "`p`:\n```\na.py\n1: TODO\n```"
+
+
+def test_nothing_is_begun_that_cannot_be_brought_to_its_end():
+    answer = talk(FIND, tools=(ToolSpec("grep", "", {}),))
+    assert answer.call is None
+    assert "no tool `write_file`" in answer.text
 
 
 def after_tool(text: str, *, ok: bool = True, ask: str = "run `ls`") -> str:

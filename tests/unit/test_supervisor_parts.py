@@ -16,7 +16,7 @@ from anima.limits import output_line_bytes_max, records_kept_max
 from anima.paths import Home
 from anima.supervisor import kernel, orphans
 from anima.supervisor.child import Child, end_cause, end_reason
-from anima.supervisor.lifecycle import GONE, State
+from anima.supervisor.lifecycle import BUSY, GONE, State
 from anima.supervisor.lock import AlreadyRunning, prepare, take_lock
 from anima.supervisor.logfile import LogFile, output_lines, stamp
 from anima.supervisor.order import is_born, next_births, next_stops, summary
@@ -53,6 +53,44 @@ def test_infrastructure_is_born_one_after_the_other_and_agents_all_together():
     assert not is_born(family)
     arya.state, bran.state = State.UP, State.WAITING
     assert is_born(family)
+
+
+def test_nobody_waits_for_one_that_is_not_awaited_and_it_is_stopped_in_its_place():
+    journal, sandbox = child("journal", State.STARTING), Child(ChildSpec("sandbox", "sandbox", awaited=False), due=True)
+    arya = child("agent:arya", due=True)
+    family = [journal, sandbox, arya]
+    assert next_births(family) == [], "it waits itself for those before it"
+    journal.state = State.WAITING  # slow in coming back
+    assert next_births(family) == [sandbox]
+    sandbox.due, sandbox.state = False, State.STARTING
+    assert next_births(family) == [arya], "an agent does not wait for it"
+    assert not is_born([sandbox])
+    arya.due, arya.state, sandbox.state, journal.state = False, State.UP, State.UP, State.UP
+    assert next_stops(family, hurry=False) == [arya]
+    arya.state = State.DOWN
+    assert next_stops(family, hurry=False) == [sandbox]
+    sandbox.state = State.DOWN
+    assert next_stops(family, hurry=False) == [journal]
+
+
+families = st.lists(st.tuples(st.sampled_from(["serial", "loose", "agent"]), st.sampled_from(State), st.booleans()), max_size=8)
+
+
+@given(families)
+def test_whoever_is_due_is_born_once_nobody_awaited_before_it_is_on_its_way(drawn):
+    family = []
+    for n, (sort, state, due) in enumerate(sorted(drawn, key=lambda each: each[0] == "agent")):
+        name = f"agent:{n}" if sort == "agent" else f"s{n}"
+        spec = ChildSpec(name, "x", parallel=sort == "agent", awaited=sort != "loose")
+        family.append(Child(spec, state=state, due=due))
+    chosen = next_births(family)
+    assert all(each.due for each in chosen)
+    serial = [each for each in family if not each.spec.parallel]
+    first = next((n for n, each in enumerate(serial) if each.due or (each.state in BUSY and each.spec.awaited)), None)
+    if first is None:
+        assert chosen == [each for each in family if each.due]
+    else:
+        assert chosen == ([serial[first]] if serial[first].due else [])
 
 
 def test_agents_stop_first_and_together_then_the_rest_from_the_last_to_the_first():

@@ -142,7 +142,7 @@ def tools(asked: Asked) -> Answer:
     specs = asked.conversation.request.tools
     if not specs:
         return asked.say("I have no tools in this conversation.", "Ich habe in diesem Gespräch keine Werkzeuge.")
-    lines = "\n".join(f"- `{each.name}`: {each.summary}" for each in specs)
+    lines = "\n".join(f"- `{each.name}`: {each.summary.partition(chr(10))[0]}" for each in specs)
     return asked.say(f"I have:\n{lines}", f"Ich habe:\n{lines}")
 
 

@@ -11,6 +11,9 @@ from anima.nous.reflex.hearing import Conversation
 from anima.nous.reflex.texts import summary_of
 
 RESULT_CHARS_MAX = 4_000
+_NAMED = ("quoted", "marked", "bare")
+_TO = ("to_quoted", "to_marked", "to_bare")
+_LINE_FOUND = re.compile(r"^\s*\d+:", re.MULTILINE)  # as grep shows one
 
 #: Programs that "run ls -la" means without backticks. "Run a marathon" must not reach a shell.
 _PROGRAMS = frozenset(
@@ -40,7 +43,48 @@ def run(asked: Asked) -> Answer | None:
 
 def read(asked: Asked) -> Answer | None:
     """Read FILE: calls `read_file`."""
-    return _call(asked, "read_file", {"path": asked.group("quoted", "marked", "bare")})
+    return _call(asked, "read_file", {"path": asked.group(*_NAMED)})
+
+
+def write(asked: Asked) -> Answer | None:
+    """Write `TEXT` to FILE: calls `write_file`."""
+    text = asked.group("what", "that", "mark")
+    return _call(asked, "write_file", {"path": asked.group(*_TO), "content": f"{text}\n"})
+
+
+def list_directory(asked: Asked) -> Answer | None:
+    """List the directory DIR: calls `list_directory`."""
+    return _call(asked, "list_directory", {"path": asked.group(*_NAMED, "dir_quoted", "dir_marked", "dir_bare")})
+
+
+def find(asked: Asked) -> Answer | None:
+    """Find every `TEXT` below DIR: calls `grep`."""
+    args = {"pattern": asked.group("what", "that", "mark"), "path": asked.group(*_NAMED), "options": ["fixed"]}
+    if asked.group(*_TO) and "write_file" not in _names(asked):
+        return _call(asked, "write_file", {})  # says that it is not there, before anything is begun
+    return _call(asked, "grep", args)
+
+
+def found(asked: Asked) -> Answer | None:
+    """What was found is written to the file that was named, once; then what came of it is told."""
+    target, results = asked.group(*_TO), asked.conversation.results
+    first, last = results[0], results[-1]
+    if not target or not first.ok:
+        return None
+    lines = _LINE_FOUND.findall(first.text)
+    if not lines:
+        return asked.say(
+            f"Nothing of that was found, so nothing was written to `{target}`: {first.text}",
+            f"Davon wurde nichts gefunden, also wurde nichts nach `{target}` geschrieben: {first.text}",
+        )
+    if len(results) == 1:
+        return _call(asked, "write_file", {"path": target, "content": f"{first.text.rstrip()}\n"})
+    if not last.ok:
+        return None
+    return asked.say(
+        f"{len(lines)} {'line' if len(lines) == 1 else 'lines'} found, written to `{target}`.",
+        f"{len(lines)} {'Zeile' if len(lines) == 1 else 'Zeilen'} gefunden und nach `{target}` geschrieben.",
+    )
 
 
 def call(asked: Asked) -> Answer | None:
@@ -55,8 +99,7 @@ def call(asked: Asked) -> Answer | None:
 
 
 def _call(asked: Asked, tool: str, args: Mapping[str, Any]) -> Answer:
-    request = asked.conversation.request
-    names = [each.name for each in request.tools]
+    request, names = asked.conversation.request, _names(asked)
     if tool not in names:
         en = f"I have {_listed(names)}." if names else "I have no tools in this conversation."
         de = f"Ich habe {_listed(names)}." if names else "Ich habe in diesem Gespräch keine Werkzeuge."
@@ -66,6 +109,10 @@ def _call(asked: Asked, tool: str, args: Mapping[str, Any]) -> Answer:
         )
     number = sum(len(each.calls) for each in request.messages)  # the same for whoever resumes this turn
     return Answer("", Call(f"reflex-{number}", tool, args))
+
+
+def _names(asked: Asked) -> list[str]:
+    return [each.name for each in asked.conversation.request.tools]
 
 
 def report(conversation: Conversation) -> Answer:

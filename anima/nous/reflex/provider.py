@@ -8,7 +8,7 @@ from anima.nous.reflex import acts, texts
 from anima.nous.reflex.about import way_to_a_model
 from anima.nous.reflex.answer import Answer, language
 from anima.nous.reflex.hearing import Conversation, listen
-from anima.nous.reflex.rules import apply_all
+from anima.nous.reflex.rules import apply_all, resume
 from anima.nous.tokens import estimate, estimate_request
 from anima.nous.words import words
 
@@ -37,7 +37,7 @@ def respond(request: Request) -> Answer:
     conversation = listen(request)
     said, attached = conversation.now.words, conversation.now.attached
     if conversation.results:
-        return acts.report(conversation)
+        return resume(said, conversation) or acts.report(conversation)
     if not said and not attached:
         return _silence(conversation)
     if said and (answer := apply_all(said, conversation)) is not None:

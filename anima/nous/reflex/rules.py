@@ -24,16 +24,28 @@ class Rule:
     example: tuple[str, str] = ("", "")  #: for `help`, in English and German; a test says each of them
     needs: str = ""  #: the tool without which the example is not shown
     alone: bool = False  #: only as a whole message, never as one sentence of several: it acts, or takes all that follows
+    then: Callable[[Asked], Answer | None] | None = None  #: what follows once tools have returned; None: their results are told
 
 
-_FILE = r"(?:`(?P<quoted>[^`\n]+)`|[\"'](?P<marked>[^\"'\n]+)[\"']|(?P<bare>[^\s`\"']*[./][^\s`\"']*[^\s`\"'.,;:!?]))"
+def _path(before: str = "") -> str:
+    """A pattern for the name of a file or directory; its groups are called `quoted`, `marked` and `bare` behind `before`."""
+    return (
+        rf"(?:`(?P<{before}quoted>[^`\n]+)`|[\"'](?P<{before}marked>[^\"'\n]+)[\"']|"
+        rf"(?P<{before}bare>[^\s`\"']*[./][^\s`\"']*[^\s`\"'.,;:!?]|\.{{1,2}}/?|/))"
+    )
+
+
+_FILE = _path()
+_TELL_TAIL = r"(?:,?\s+and\s+(?:then\s+)?(?:tell|show|give|report)\s+(?:to\s+)?me\b.{0,60})?"
+_SAG_TAIL = r"(?:,?\s+und\s+(?:dann\s+)?(?:sag|zeige?|gib|nenne?)\s+mir\b.{0,60})?"
 _SUMMARY_TAIL = r"(?P<short>\s+(?:and|und)\s+(?:summari[sz]e|sum\s+up|fass?e?).{0,40})?"
 
 RULES: tuple[Rule, ...] = (
     # -- the hands; only ever in the person's own words ------------------------------------------------------------------
     Rule(
-        r"(?:run|execute|exec)(?:\s+the)?(?:\s+command)?:?\s*(?:`(?P<quoted>[^`\n]+)`|(?P<plain>[^`\n]+))|\$\s+(?P<shell>[^\n]+)",
-        r"(?:f(?:ü|ue)hre?|starte)\s+(?:den\s+befehl\s+)?`(?P<quoted>[^`\n]+)`(?:\s+aus)?",
+        r"(?:run|execute|exec)(?:\s+the)?(?:\s+command)?:?\s*(?:`(?P<quoted>[^`\n]+)`|(?P<plain>[^`\n]+?))"
+        rf"{_TELL_TAIL}|\$\s+(?P<shell>[^\n]+)",
+        rf"(?:f(?:ü|ue)hre?|starte)\s+(?:den\s+befehl\s+)?`(?P<quoted>[^`\n]+)`(?:\s+aus)?{_SAG_TAIL}",
         acts.run,
         ("run `ls`", "führe `ls` aus"),
         "exec",
@@ -45,6 +57,42 @@ RULES: tuple[Rule, ...] = (
         acts.read,
         ("read `notes.txt`", "lies `notes.txt`"),
         "read_file",
+        alone=True,
+    ),
+    Rule(
+        r"(?:find|search(?:\s+for)?|grep(?:\s+for)?|list)\s+(?:every|all|each|any)?\s*(?:the\s+)?"
+        rf"(?:`(?P<what>[^`\n]+)`|[\"'](?P<that>[^\"'\n]+)[\"']|(?P<mark>(?-i:TODO|FIXME|XXX|HACK|BUG|NOTE)))(?:'?s)?"
+        rf"(?:\s+(?:lines?|comments?|notes?))?\s+(?:below|in|under|inside|within)\s+(?:the\s+)?(?:file\s+|directory\s+|folder\s+)?{_FILE}"
+        rf"(?:,?\s+and\s+(?:write|put|save|store)\s+(?:them|it|those|these|the\s+(?:list|lines|result|results))\s+(?:down\s+)?(?:to|into|in)\s+"
+        rf"(?:the\s+)?(?:file\s+)?{_path('to_')})?",
+        r"(?:finde?|suche?)\s+(?:jedes|jeden|alle)?\s*"
+        rf"(?:`(?P<what>[^`\n]+)`|[\"'](?P<that>[^\"'\n]+)[\"']|(?P<mark>(?-i:TODO|FIXME|XXX|HACK|BUG)))s?"
+        rf"\s+(?:unter|in|unterhalb\s+von)\s+{_FILE}"
+        rf"(?:,?\s+und\s+schreibe?\s+(?:sie|es|das|alles)\s+(?:nach|in)\s+(?:die\s+datei\s+)?{_path('to_')})?",
+        acts.find,
+        ("find every TODO below ./src and write them to todo.md", "finde alle TODO unter ./src und schreibe sie nach todo.md"),
+        "grep",
+        alone=True,
+        then=acts.found,
+    ),
+    Rule(
+        rf"(?:write|save|put)\s+(?:the\s+(?:text|words?|line)\s+)?(?:`(?P<what>[^`\n]+)`|\"(?P<that>[^\"\n]+)\"|'(?P<mark>[^'\n]+)')"
+        rf"\s+(?:to|into|in)\s+(?:the\s+|a\s+)?(?:file\s+)?(?:called\s+)?{_path('to_')}",
+        rf"schreibe?\s+(?:den\s+text\s+)?(?:`(?P<what>[^`\n]+)`|[\"„](?P<that>[^\"“\n]+)[\"“]|'(?P<mark>[^'\n]+)')"
+        rf"\s+(?:nach|in)\s+(?:die\s+datei\s+)?{_path('to_')}",
+        acts.write,
+        ("write `hello` to `hello.txt`", "schreibe `hallo` in `hallo.txt`"),
+        "write_file",
+        alone=True,
+    ),
+    Rule(
+        rf"(?:list|show(?:\s+me)?|what\s+is\s+in|what's\s+in)\s+(?:(?:all\s+|the\s+)*(?:files|contents?|entries)\s+(?:in|of|below|under)\s+)?"
+        rf"(?:the\s+)?(?:directory|folder|files\s+in)\s+{_FILE}|list\s+(?:(?:all\s+|the\s+)*(?:files|contents?)\s+(?:in|of|below)\s+)?"
+        rf"{_path('dir_')}",
+        rf"(?:zeige?(?:\s+mir)?|liste?)\s+(?:das\s+verzeichnis|den\s+ordner|die\s+dateien\s+in)\s+{_FILE}(?:\s+auf)?",
+        acts.list_directory,
+        ("list the directory `src`", "zeige das Verzeichnis `src`"),
+        "list_directory",
         alone=True,
     ),
     Rule(
@@ -266,6 +314,17 @@ def apply(words: str, conversation: Conversation, *, alone: bool = True) -> Answ
                     answer = rule.answer(Asked(found, lang, conversation))
                     if answer is not None:
                         return answer
+    return None
+
+
+def resume(words: str, conversation: Conversation) -> Answer | None:
+    """What the rule that sent for tools does with their results; None if it only wants them told."""
+    rest = words[found.end() :] if (found := _GREETING_BEFORE.match(words)) else words
+    for form in dict.fromkeys(each for text in (words, rest) for each in (text.strip(), spoken(text))):
+        for rule, patterns in _COMPILED:
+            for lang, pattern in patterns if rule.then else ():
+                if rule.then and (match := pattern.fullmatch(form)):
+                    return rule.then(Asked(match, lang, conversation))
     return None
 
 

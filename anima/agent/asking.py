@@ -1,0 +1,72 @@
+"""One call of the model: asked, overheard while it answers, and understood."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+from anima.agent.dialect import Curtain
+from anima.agent.thinker import Thinker
+from anima.agent.voice import Voice
+from anima.ids import derived_id
+from anima.nous.model import Call, Done, Message, Reply
+from anima.wire.events import ModelCalled
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Which step of which turn it is, and what the model is shown."""
+
+    turn: str
+    step: int
+    session: str
+    attempt: int
+    conversation: tuple[Message, ...]
+    hint: str  #: the words that say which tools may be needed
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one call of the model came to."""
+
+    called: ModelCalled
+    text: str  #: its words, less calls that it wrote as text
+    calls: tuple[Call, ...] = ()
+    complaint: str = ""  #: why its calls cannot be understood, a sentence for the model; then there are none
+
+
+async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> Said:
+    """Ask the model. What it says is whispered as it comes and gathered in `reply`, also if this is cut short.
+
+    Raises Refused, ConfigError or Unavailable, as the model does.
+    """
+    voice.curtain = Curtain() if thinker.writes_calls else None
+    begun = time.monotonic()
+    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint):
+        reply.add(delta)
+        voice.tell(delta)
+    voice.finish()
+    done = reply.done or Done("", 0, 0)
+    took_s = round(time.monotonic() - begun, 6)
+    called = ModelCalled(
+        asking.turn,
+        asking.step,
+        done.model or thinker.model,
+        done.tokens_in,
+        done.tokens_out,
+        took_s,
+        done.stop_reason,
+        thoughts=[dataclasses.asdict(thought) for thought in reply.thoughts if thought.signature],
+    )
+    return _understood(thinker, called, reply)
+
+
+def _understood(thinker: Thinker, called: ModelCalled, reply: Reply) -> Said:
+    """The reply with its calls, from blocks or from its text. Calls written as text get ids here, the same for ever."""
+    if reply.calls or not thinker.writes_calls:
+        return Said(called, reply.text, tuple(reply.calls))
+    parsed = thinker.understood(reply.text)
+    calls = (
+        Call(derived_id(called.turn, "written", called.step, place), asked.tool, asked.args)
+        for place, asked in enumerate(parsed.calls)
+    )
+    return Said(called, parsed.text, tuple(calls), parsed.error)

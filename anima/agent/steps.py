@@ -1,0 +1,145 @@
+"""What a turn has done so far: which calls its model made, what came back, what it still waits for.
+
+A pure fold over events, which may come in any order and more than once: from the journal when a turn is taken up, from
+the agent's topic while it runs. One step is one call of the model with everything it wanted done; its events are stored
+together, so a step is there whole or not at all.
+
+    model_called(step) + tool_call(step, place 0..n-1) -> tool_response(intent) each
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from anima.nous.model import Call, Message, Thinking
+from anima.tools.repeat import Done
+from anima.wire.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    Event,
+    ModelCalled,
+    QuestionAnswered,
+    QuestionAsked,
+    ToolCall,
+    ToolResponse,
+)
+
+UNANSWERED = "interrupted: the turn ended before an answer came; what the call did until then is not known here"
+SLEEPS = "sleep_until"  #: the tool whose time passes at its own wish
+
+
+@dataclass(slots=True)
+class Step:
+    """One call of the model and the tool calls it led to, by intent."""
+
+    called: ModelCalled | None = None
+    calls: dict[str, ToolCall] = field(default_factory=dict)
+
+    def ordered(self) -> list[tuple[str, ToolCall]]:
+        """The calls with their intents, as the model wrote them."""
+        return sorted(self.calls.items(), key=lambda item: item[1].place)
+
+
+class Progress:
+    """The steps of the turn whose id is `turn`."""
+
+    def __init__(self, turn: str) -> None:
+        self.turn = turn
+        self._steps: dict[int, Step] = {}
+        self._responses: dict[str, ToolResponse] = {}  # by intent; by the model's id for the call where no intent is named
+        self._asked: set[str] = set()  # intents a person was asked about
+        self._told: set[str] = set()  # and those a person said something about
+
+    def apply(self, event: Event) -> bool:
+        """Take an event of the session; returns whether it changed anything. Raises BadMessage for a malformed body."""
+        known = self._size()
+        match event.body:
+            case ModelCalled(turn, step) as called if turn == self.turn:
+                self._step(step).called = called
+            case ToolCall(turn, step) as call if turn == self.turn:
+                self._step(step).calls[event.id] = call
+            case ToolResponse(turn, call) as response if turn == self.turn:
+                self._responses[response.intent or call] = response
+            case ApprovalAsked(intent, turn) | QuestionAsked(intent, turn) if turn == self.turn:
+                self._asked.add(intent)
+            case ApprovalGiven(intent) | QuestionAnswered(intent):
+                self._told.add(intent)
+            case _:
+                pass
+        return self._size() > known
+
+    def unanswered(self) -> dict[str, ToolCall]:
+        """The calls that have no response yet, by intent, in order."""
+        return {intent: call for intent, call in self._calls() if self._response(intent, call) is None}
+
+    @property
+    def patient(self) -> bool:
+        """Whether what is waited for takes as long as it takes: a person's word, or a point in time."""
+        waiting = self.unanswered()
+        return any(intent in self._asked - self._told or call.tool == SLEEPS for intent, call in waiting.items())
+
+    def models_called(self) -> list[ModelCalled]:
+        """The model calls that are stored, in order."""
+        return [step.called for _, step in sorted(self._steps.items()) if step.called]
+
+    def done(self) -> list[Done]:
+        """The calls that were answered, in order, with their answers."""
+        answered = ((call, self._response(intent, call)) for intent, call in self._calls())
+        return [Done(call.tool, call.args, response.text) for call, response in answered if response]
+
+    def calls_made(self) -> int:
+        """How many calls were passed on."""
+        return sum(len(step.calls) for step in self._steps.values())
+
+    def messages(self) -> list[Message]:
+        """The steps as a model sees them: its words with all of its calls, then an answer to each, in the same order.
+
+        Every call has exactly one answer, whatever happened: one that was not passed on has the sentence it was met with,
+        one without a response says that there is none.
+        """
+        return [message for _, step in sorted(self._steps.items()) for message in self._told_of(step)]
+
+    def _told_of(self, step: Step) -> list[Message]:
+        refused = list(step.called.refused) if step.called else []
+        text = step.called.text if step.called else ""
+        calls: list[Call] = []
+        answers: list[Message] = []
+        passed = iter(step.ordered())
+        by_place = {int(each.get("place", 0)): each for each in refused if each.get("tool")}
+        for place in range(len(by_place) + len(step.calls)):
+            if each := by_place.get(place):
+                calls.append(Call(each["call"], each["tool"], each["args"]))
+                answers.append(Message("tool", each["text"], call_id=each["call"], ok=False))
+                continue
+            intent, call = next(passed)
+            response = self._response(intent, call)
+            calls.append(Call(call.call, call.tool, call.args, call.signature, call.by))
+            told, ok = (response.text, response.ok) if response else (UNANSWERED, False)
+            answers.append(Message("tool", told, call_id=call.call, ok=ok))
+        misread = [Message("user", each["text"]) for each in refused if not each.get("tool")]
+        if not calls and not misread:
+            return []  # its words are the answer, which stands in an agent_message
+        thoughts = tuple(Thinking(**each) for each in step.called.thoughts) if step.called else ()
+        return [Message("assistant", text, calls=tuple(calls), thoughts=thoughts), *answers, *misread]
+
+    def _calls(self) -> list[tuple[str, ToolCall]]:
+        return [each for _, step in sorted(self._steps.items()) for each in step.ordered()]
+
+    def _response(self, intent: str, call: ToolCall) -> ToolResponse | None:
+        return self._responses.get(intent) or self._responses.get(call.call)
+
+    def _size(self) -> int:
+        steps = sum(len(step.calls) + bool(step.called) for step in self._steps.values())
+        return steps + len(self._responses) + len(self._asked) + len(self._told)
+
+    def _step(self, number: int) -> Step:
+        return self._steps.setdefault(number, Step())
+
+
+def refusal(place: int, call: Call, text: str) -> dict[str, Any]:
+    """How a call that is not passed on is kept in its `model_called`: where it stood, what it was, what the model is told."""
+    return {"place": place, "call": call.id, "tool": call.tool, "args": dict(call.args), "text": text}
+
+
+def misread(text: str) -> dict[str, Any]:
+    """How a reply nobody could understand is kept there: what the model is told about it."""
+    return {"place": 0, "call": "", "tool": "", "args": {}, "text": text}
