@@ -76,9 +76,7 @@ def live(growth: Growth, ts: float, stimulus: str, change: tuple[float, ...], ha
         _learn(growth, stimulus, REWARDS[stimulus])
     else:
         old = growth.traces.get(stimulus, (0.0,) * len(HORMONES))
-        growth.traces[stimulus] = tuple(
-            min(1.0, trace + abs(delta) / 10.0) for trace, delta in zip(old, change, strict=True)
-        )
+        growth.traces[stimulus] = tuple(min(1.0, trace + abs(delta) / 10.0) for trace, delta in zip(old, change, strict=True))
 
 
 def set_soul(growth: Growth, gains: Gains) -> None:
@@ -92,9 +90,7 @@ def untold(growth: Growth) -> bool:
     return any(
         abs(now - told) >= TOLD_MIN
         for stimulus in growth.gains.keys() | growth.told.keys()
-        for now, told in zip(
-            growth.gains.get(stimulus, NEUTRAL), growth.told.get(stimulus, NEUTRAL), strict=True
-        )
+        for now, told in zip(growth.gains.get(stimulus, NEUTRAL), growth.told.get(stimulus, NEUTRAL), strict=True)
     )
 
 

@@ -20,7 +20,7 @@ _OPPOSITE = {"praise": "criticism", "criticism": "praise"}  # the rest, negated,
 _SHARE_OF_OPPOSITE = {"criticism": 0.7, "praise": 0.5}  # "not good" is milder than "bad", "not bad" than "good"
 _SHOUT = 1.3  # an exclamation mark
 _STRENGTH_MAX = 2.0  # of one kind in one message, however often it is said
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_WORD = re.compile("[^\\W_]+(?:['\u2019][^\\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +87,4 @@ def _phrase_at(words: Sequence[str], place: int, lexicon: Lexicon) -> tuple[int,
 
 
 def _words(text: str) -> list[str]:
-    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
+    return [word.lower().replace("\u2019", "'") for word in _WORD.findall(text)]

@@ -48,7 +48,7 @@ class Temper:
     """What makes one agent feel otherwise than another: the gains of its soul, and where its glands rest."""
 
     resting: Rest = DEFAULT_REST
-    appraise: Appraise = lambda _: {}  # noqa: E731 - words mean nothing to somebody who cannot judge them
+    appraise: Appraise = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,15 @@ def _stimuli(heart: Heart, event: Event, temper: Temper) -> Iterator[tuple[str, 
                 yield "tool_succeeded", 1.0
             elif outcome in ("", *_FAILED):
                 yield "tool_failed", 1.0
+        case Stimulus(stimulus, strength):
+            yield stimulus, strength
+        case _:
+            yield from _of_lives(heart, event)
+
+
+def _of_lives(heart: Heart, event: Event) -> Iterator[tuple[str, float]]:
+    """What ends and begins: turns, and the agent's own process."""
+    match event.body:
         case TurnEnded(outcome="answered", steps=steps) if steps >= TASK_STEPS:
             yield "task_finished", 1.0
         case TurnEnded(outcome="failed"):
@@ -161,8 +170,6 @@ def _stimuli(heart: Heart, event: Event, temper: Temper) -> Iterator[tuple[str, 
         case ProcessReady() if heart.down:
             heart.down = False
             yield "return", 1.0
-        case Stimulus(stimulus, strength):
-            yield stimulus, strength
         case _:
             pass
 

@@ -1,9 +1,9 @@
 """Levels of hormones over time: decay, and what one stimulus does. Pure; time is whatever the caller says it is.
 
-    levels(t) --decay--> levels(t + dt) --stimulus--> levels'(t + dt)
+levels(t) --decay--> levels(t + dt) --stimulus--> levels'(t + dt)
 
-    delta[hormone] = base[stimulus][hormone] * gain[stimulus][hormone] * strength
-    a rise is damped by the couplings, then the sum is clamped to [0, 100]
+delta[hormone] = base[stimulus][hormone] * gain[stimulus][hormone] * strength
+a rise is damped by the couplings, then the sum is clamped to [0, 100]
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,7 @@ def after(levels: Levels, elapsed_s: float, resting: Rest = DEFAULT_REST) -> Lev
     if elapsed_s <= 0:
         return levels
     return tuple(
-        decayed(level, baseline, half_life_s, elapsed_s)
-        for level, (baseline, half_life_s) in zip(levels, resting, strict=True)
+        decayed(level, baseline, half_life_s, elapsed_s) for level, (baseline, half_life_s) in zip(levels, resting, strict=True)
     )
 
 

@@ -24,6 +24,7 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.stimuli import SoulChanged, Stimulus
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "QuestionAnswered",
     "QuestionAsked",
     "SandboxSettled",
+    "SoulChanged",
+    "Stimulus",
     "ToolStarted",
     "read_body",
 ]
@@ -247,27 +250,6 @@ class InterruptAsked(Body):
 @of_kind("session_cleared")
 class SessionCleared(Body):
     """The conversation begins anew here; what came before stays in the journal but out of the viewport."""
-
-
-# -- feelings ----------------------------------------------------------------------------------------------------------------
-
-
-@of_kind("stimulus")
-class Stimulus(Body):
-    """Something that is felt and that no other event already says: a memory's mood, a nudge by hand, a package's finding."""
-
-    stimulus: str  #: one of anima.wire.feelings.STIMULI
-    strength: float = 1.0  #: above 0, up to 10
-    reason: str = ""  #: a sentence
-
-
-@of_kind("soul_changed")
-class SoulChanged(Body):
-    """The matrix of gains is another from here on."""
-
-    gains: dict[str, Any]  #: the whole matrix: {stimulus: {hormone: gain}}; what is not named is 1.0
-    reason: str  #: a sentence: what moved it
-    archetype: str = ""  #: if it was set to one
 
 
 # -- lives of processes, as the supervisor's `watch` tells them ------------------------------------------------------------

@@ -1,8 +1,8 @@
 """A soul that grows: the spider that became an entomologist, what praise and blame do, and what must never happen."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-import pytest
 
 from anima.errors import Refused
 from anima.psyche.archetypes import archetype, archetypes, seeded

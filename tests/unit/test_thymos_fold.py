@@ -12,7 +12,7 @@ from anima.thymos.appraise import appraise
 from anima.thymos.decay import decayed, halved
 from anima.thymos.glands import COUPLINGS, GLANDS, REACTIONS
 from anima.thymos.heart import ANSWER_S, SILENCE_S, Heart, Temper, at, beat, pack, unpack
-from anima.thymos.levels import after, born, moved
+from anima.thymos.levels import after, moved
 from anima.wire.events import (
     AgentMessage,
     Body,
