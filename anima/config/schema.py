@@ -164,6 +164,31 @@ class Definition:
     params: Mapping[str, Any] = field(default_factory=dict)  #: fields of every request's body
 
 
+NO_LIMIT = -1  #: of a budget's line: nothing is said here
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent on models. What is said nowhere has no limit; 0 means that nothing may be spent.
+
+    In an agent.toml -1 and "" mean what anima.toml says.
+    """
+
+    day_calls: int = option(NO_LIMIT, "model calls a day; -1: the house's, else no limit", min=-1, max=10**9)
+    day_tokens: int = option(NO_LIMIT, "tokens a day, read and written; -1: the house's, else no limit", min=-1, max=10**12)
+    day_usd: float = option(float(NO_LIMIT), "US dollars a day; -1: the house's, else no limit", min=-1, max=10**9)
+    day_wall_s: float = option(float(NO_LIMIT), "time of model calls a day; -1: the house's, else no limit", "s", min=-1, max=10**9)
+    turn_calls: int = option(NO_LIMIT, "model calls a turn; -1: the house's, else no limit", min=-1, max=10**9)
+    turn_tokens: int = option(NO_LIMIT, "tokens a turn, read and written; -1: the house's, else no limit", min=-1, max=10**12)
+    turn_usd: float = option(float(NO_LIMIT), "US dollars a turn; -1: the house's, else no limit", min=-1, max=10**9)
+    turn_wall_s: float = option(float(NO_LIMIT), "time of model calls a turn; -1: the house's, else no limit", "s", min=-1, max=10**9)
+    unknown_price: str = option(
+        "",
+        "whether a model of unknown price may be asked where there is a budget of money; empty: the house's, else refuse",
+        choices=("", "refuse", "allow"),
+    )
+
+
 @dataclass(frozen=True)
 class House:
     """anima.toml, checked and complete."""
@@ -171,6 +196,7 @@ class House:
     models: Models = field(default_factory=Models)
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
+    budget: Budget = field(default_factory=Budget)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
 
@@ -249,6 +275,9 @@ class Agent:
         0, "how much of a call's answer may be thinking; 0: as the model does by itself", "tokens", min=0, max=1_000_000
     )
     turn_steps_max: int = option(50, "model calls one turn may take", min=1, max=10_000)
+    turn_idle_steps_max: int = option(
+        5, "so many model calls in a row whose tool calls bring nothing new end a turn", min=1, max=10_000
+    )
     turn_timeout_s: float = option(600.0, "time one turn may take", "s", min=0.1, max=86_400)
     sessions_parallel_max: int = option(
         4, "turns at the same time, each in another session", min=1, max=limits.sessions_parallel_max
@@ -260,6 +289,12 @@ class Agent:
         choices=("permanent", "transient", "temporary"),
     )
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
+    budget: Budget = field(default_factory=Budget, metadata={"section": Budget})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log]] = {"models": Models, "supervisor": Supervisor, "log": Log}
+SECTIONS: dict[str, type[Models | Supervisor | Log | Budget]] = {
+    "models": Models,
+    "supervisor": Supervisor,
+    "log": Log,
+    "budget": Budget,
+}

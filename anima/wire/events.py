@@ -24,13 +24,18 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
     "KINDS",
+    "AgentFrozen",
+    "AgentThawed",
     "ApprovalAsked",
     "ApprovalGiven",
     "Body",
+    "BudgetReleased",
+    "BudgetReserved",
     "IntentResolved",
     "QuestionAnswered",
     "QuestionAsked",
@@ -230,6 +235,11 @@ class ModelCalled(Body):
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
     refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
     thoughts: list[Any] = field(default_factory=list)  #: signed ones, which the provider wants back with the tools' answers
+    cache_read: int = 0  #: those of `tokens_in` that came from the provider's cache
+    cache_written: int = 0  #: and those that were put there
+    cost_usd: float = UNKNOWN_USD  #: by the price table; -1 if the price is unknown
+    reservation: str = ""  #: id of the budget_reserved event that this settles
+    restarts: int = 0  #: how often a sample broke off and was begun anew; the figures above are the last one's
 
 
 @of_kind("interrupt_asked")
