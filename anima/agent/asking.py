@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from anima.agent.dialect import Curtain
+from anima.agent.purse import Purse
 from anima.agent.thinker import Thinker
 from anima.agent.voice import Voice
 from anima.ids import derived_id
@@ -34,10 +35,10 @@ class Said:
     complaint: str = ""  #: why its calls cannot be understood, a sentence for the model; then there are none
 
 
-async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> Said:
+async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply, purse: Purse) -> Said:
     """Ask the model. What it says is whispered as it comes and gathered in `reply`, also if this is cut short.
 
-    Raises Refused, ConfigError or Unavailable, as the model does.
+    Raises Refused, ConfigError or Unavailable, as the model does, and Spent if the budget does not bear it.
     """
     voice.curtain = Curtain() if thinker.writes_calls else None
     begun = time.monotonic()
@@ -57,7 +58,7 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> S
         done.stop_reason,
         thoughts=[dataclasses.asdict(thought) for thought in reply.thoughts if thought.signature],
     )
-    return _understood(thinker, called, reply)
+    return _understood(thinker, purse.settle(called, done, reply.restarts), reply)
 
 
 def _understood(thinker: Thinker, called: ModelCalled, reply: Reply) -> Said:

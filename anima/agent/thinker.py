@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,12 +11,15 @@ from typing import Any, Self
 from anima.agent.dialect import spelled
 from anima.agent.folder import Folder
 from anima.agent.prompt import about_tools, system_prompt
+from anima.agent.purse import Means, means
 from anima.agent.toolbox import Toolbox, specs
 from anima.config.schema import House
 from anima.errors import ConfigError
-from anima.nous.choose import Access, Choice, choose, open_model
+from anima.nous.choose import Access, Choice, about, chain_of, choose, open_model
 from anima.nous.model import Delta, Message, Model, Request
 from anima.nous.ollama import probe
+from anima.nous.prices import Price
+from anima.purser.limits import resolved
 from anima.tools.formats import Parsed, parse_calls
 from anima.tools.tool import Tool
 
@@ -31,6 +34,8 @@ class Thinker:
         self._access = Access(os.environ, folder.place, house.models, house.definitions)
         self._choice = _choose(folder.settings.model or house.models.default, self._access)
         self._model: Model | None = None
+        self._budget = resolved(folder.settings.budget, house.budget)
+        self.metered: Callable[[Model], Model] = _refusing  #: by whom it is paid for, put around a model that is opened
         self._started_at = time.time()
         self.toolbox = Toolbox(folder.name, folder.settings.policy)
 
@@ -49,6 +54,18 @@ class Thinker:
         """The model's name, as provider:model."""
         return self._choice.model_name
 
+    def means(self) -> Means:
+        """What may be spent on the model, and what it costs."""
+        chain = chain_of(self._choice.model_name, self._access, self._folder.settings.fallbacks)
+        zone = self._folder.settings.time_zone or host_time_zone()
+        return means(self._folder, self._budget, zone, self._price, chain)
+
+    def _price(self, name: str) -> Price | None:
+        try:
+            return about(name, self._access).price
+        except ConfigError:
+            return None
+
     @property
     def writes_calls(self) -> bool:
         """Whether the model writes its tool calls as text, to be understood by `understood`."""
@@ -64,7 +81,7 @@ class Thinker:
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
         if self._model is None:
-            self._model = open_model(self._choice.model_name, self._access, self._folder.settings.fallbacks)
+            self._model = self.metered(open_model(self._choice.model_name, self._access, self._folder.settings.fallbacks))
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
@@ -100,6 +117,10 @@ class Thinker:
             "model": self.model,
             "why": self._choice.why,
         }
+
+
+def _refusing(_: Model) -> Model:
+    raise ConfigError("nobody pays for this agent's model; that is a mistake of this program, please report it")
 
 
 def _choose(configured: str, access: Access) -> Choice:

@@ -19,8 +19,10 @@ from typing import Any
 from anima.agent.asking import Asking, Said, ask
 from anima.agent.history import read_history
 from anima.agent.inbox import Inbox, Open
+from anima.agent.purse import Purse
 from anima.agent.screen import screen
 from anima.agent.steps import Progress, misread
+from anima.agent.stuck import Circles
 from anima.agent.thinker import Thinker
 from anima.agent.viewport import cost, earlier
 from anima.agent.voice import Voice
@@ -70,6 +72,7 @@ class Mind:
     thinker: Thinker
     inbox: Inbox
     status: Callable[[str], None]
+    purse: Purse
     room: Callable[[], None]  #: a turn began to wait for a tool, so another one may find room
 
 
@@ -82,6 +85,7 @@ class Turn:
         self._mind = mind
         self._attempt = message.attempts + 1
         self._progress = Progress(message.turn)  # what is stored of this turn, also by earlier incarnations
+        self._circles = Circles(message.turn)
         self._calls: dict[int, ModelCalled] = {}  # by step, those included that are not stored yet
         self._earlier: tuple[Message, ...] = ()  # the conversation before this turn
         self._moved = asyncio.Event()  # set when something was added to the progress from outside
@@ -94,6 +98,7 @@ class Turn:
 
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
+        self._mind.purse.begin(self.message, self._attempt)
         with turn_context(self.message.session, self.message.turn):
             ending = self._foregone() or await self._think()
             try:
@@ -107,8 +112,14 @@ class Turn:
         if self._thinking:
             self._thinking.cancel()
 
+    def put_down(self) -> None:
+        """The agent is frozen: leave off and take it up again another time, unless the end is on its way already."""
+        if self._thinking:
+            self._thinking.cancel()
+
     def hear(self, heard: Event) -> None:
         """An event of the turn's session came: perhaps the response that is waited for. Raises BadMessage if malformed."""
+        self._circles.apply([heard])
         if self._progress.apply(heard):
             self._moved.set()
             if isinstance(body := heard.body, ToolResponse):
@@ -174,6 +185,11 @@ class Turn:
                 raise Spent(
                     f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
                 )
+            if (idle := self._circles.idle_steps()) >= self._mind.settings.turn_idle_steps_max:
+                raise Spent(
+                    f"the last {idle} steps of the turn brought nothing new (turn_idle_steps_max), so it goes in circles and "
+                    "was ended; ask in other words, or for a smaller part of it"
+                )
             said = await self._ask()
             if not said.calls and not said.complaint:
                 if not said.text.strip():
@@ -212,7 +228,7 @@ class Turn:
         step, message = len(self._calls) + 1, self.message
         asking = Asking(message.turn, step, message.session, self._attempt, (*self._earlier, *self._own()), self._hint())
         self._reply = Reply()
-        said = await ask(self._mind.thinker, asking, self._voice, self._reply)
+        said = await ask(self._mind.thinker, asking, self._voice, self._reply, self._mind.purse)
         self._calls[step] = said.called
         return said
 
@@ -244,6 +260,7 @@ class Turn:
         return "\n".join((self.message.text, *listed))
 
     def _remember(self, events: Sequence[Event]) -> None:
+        self._circles.apply(events)
         for each in events:
             self._progress.apply(each)
         self._calls |= {called.step: called for called in self._progress.models_called()}

@@ -177,11 +177,15 @@ class Budget:
     day_calls: int = option(NO_LIMIT, "model calls a day; -1: the house's, else no limit", min=-1, max=10**9)
     day_tokens: int = option(NO_LIMIT, "tokens a day, read and written; -1: the house's, else no limit", min=-1, max=10**12)
     day_usd: float = option(float(NO_LIMIT), "US dollars a day; -1: the house's, else no limit", min=-1, max=10**9)
-    day_wall_s: float = option(float(NO_LIMIT), "time of model calls a day; -1: the house's, else no limit", "s", min=-1, max=10**9)
+    day_wall_s: float = option(
+        float(NO_LIMIT), "time of model calls a day; -1: the house's, else no limit", "s", min=-1, max=10**9
+    )
     turn_calls: int = option(NO_LIMIT, "model calls a turn; -1: the house's, else no limit", min=-1, max=10**9)
     turn_tokens: int = option(NO_LIMIT, "tokens a turn, read and written; -1: the house's, else no limit", min=-1, max=10**12)
     turn_usd: float = option(float(NO_LIMIT), "US dollars a turn; -1: the house's, else no limit", min=-1, max=10**9)
-    turn_wall_s: float = option(float(NO_LIMIT), "time of model calls a turn; -1: the house's, else no limit", "s", min=-1, max=10**9)
+    turn_wall_s: float = option(
+        float(NO_LIMIT), "time of model calls a turn; -1: the house's, else no limit", "s", min=-1, max=10**9
+    )
     unknown_price: str = option(
         "",
         "whether a model of unknown price may be asked where there is a budget of money; empty: the house's, else refuse",

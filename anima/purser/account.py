@@ -6,6 +6,7 @@ what the call really took replaces it. So a death between the two can only make 
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anima.wire.events import Event, ModelCalled
 from anima.wire.spending import UNKNOWN_USD, BudgetReleased, BudgetReserved
@@ -57,6 +58,14 @@ def cause_of(source: str) -> str:
     """Who wanted the turn of a message from that source: person, heartbeat, trigger or child."""
     kind = source.partition(":")[0]
     return {"heartbeat": "heartbeat", "trigger": "trigger", "agent": "child"}.get(kind, "person")
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name; UTC if it is called otherwise than the IANA does, as a machine may."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 def day_of(ts: float, zone: tzinfo = UTC) -> str:
