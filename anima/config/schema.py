@@ -135,6 +135,17 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """How the jails are made in which tools run (docs/jail.md)."""
+
+    builder: str = option(
+        "auto",
+        "who mounts what a jail sees: this program itself (native), bwrap, or what the machine allows, native first (auto)",
+        choices=("auto", "native", "bubblewrap"),
+    )
+
+
+@dataclass(frozen=True)
 class Definition:
     """One models/NAME.toml, checked and complete: a model under a name of one's own."""
 
@@ -200,6 +211,7 @@ class House:
     models: Models = field(default_factory=Models)
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     budget: Budget = field(default_factory=Budget)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
@@ -296,9 +308,10 @@ class Agent:
     budget: Budget = field(default_factory=Budget, metadata={"section": Budget})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log | Budget]] = {
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Budget]] = {
     "models": Models,
     "supervisor": Supervisor,
     "log": Log,
+    "sandbox": Sandbox,
     "budget": Budget,
 }
