@@ -61,6 +61,11 @@ class Home:
         return self.state / "journal.db"
 
     @property
+    def purser(self) -> Path:
+        """The purser's book: what every call of a model took."""
+        return self.state / "purser.db"
+
+    @property
     def outputs(self) -> Path:
         """One folder per agent with whole outputs of its calls, to be paged through; the oldest go first."""
         return self.state / "output"

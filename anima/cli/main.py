@@ -16,6 +16,7 @@ from anima.cli import (
     agents,
     approvals,
     audit,
+    budget,
     call,
     chat,
     doctor,
@@ -73,6 +74,9 @@ for _command, _name in (
     (audit.audit, "audit"),
     (doctor.doctor, "doctor"),
     (models.models, "models"),
+    (budget.budget, "budget"),
+    (budget.freeze, "freeze"),
+    (budget.thaw, "thaw"),
     (house.reload, "reload"),
 ):
     app.command(_name)(_command)

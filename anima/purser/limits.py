@@ -49,13 +49,17 @@ def resolved(agent: Budget, house: Budget) -> Budget:
 
 def standing(budget: Budget, day: Sum, turn: Sum) -> list[Limit]:
     """How every limit that there is stands."""
-    found = []
-    for span, spent in (("day", day), ("turn", turn)):
-        for amount in _WORDS:
-            at_most = getattr(budget, f"{span}_{amount}")
-            if at_most != NO_LIMIT:
-                found.append(Limit(f"{span}_{amount}", amount, at_most, getattr(spent, amount)))
-    return found
+    lines = (
+        ("day_calls", "calls", budget.day_calls, day.calls),
+        ("day_tokens", "tokens", budget.day_tokens, day.tokens),
+        ("day_usd", "usd", budget.day_usd, day.usd),
+        ("day_wall_s", "wall_s", budget.day_wall_s, day.wall_s),
+        ("turn_calls", "calls", budget.turn_calls, turn.calls),
+        ("turn_tokens", "tokens", budget.turn_tokens, turn.tokens),
+        ("turn_usd", "usd", budget.turn_usd, turn.usd),
+        ("turn_wall_s", "wall_s", budget.turn_wall_s, turn.wall_s),
+    )
+    return [Limit(setting, amount, most, spent) for setting, amount, most, spent in lines if most != NO_LIMIT]
 
 
 def refused(budget: Budget, day: Sum, turn: Sum, wanted: Sum) -> str:

@@ -1,8 +1,8 @@
 """The kinds of event that money and its like are told by: what a call may cost, before it is made, and the kill switch.
 
-    budget_reserved -> model_called(reservation)   the usual: what it really took
-    budget_reserved -> budget_released             the provider turned the call away: it took nothing
-    budget_reserved -> (nothing)                   a death, or a stream that was cut off: all that was reserved is spent
+budget_reserved -> model_called(reservation)   the usual: what it really took
+budget_reserved -> budget_released             the provider turned the call away: it took nothing
+budget_reserved -> (nothing)                   a death, or a stream that was cut off: all that was reserved is spent
 """
 
 from anima.wire.body import Body, of_kind
