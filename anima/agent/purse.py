@@ -1,6 +1,6 @@
 """The agent's side of its budget: nothing is sent to a model that was not reserved before, whoever in here sends it.
 
-    async with errand: model.stream(request) -> budget_reserved, durable -> the provider -> model_called(reservation)
+    model.stream(request) -> budget_reserved, durable -> the provider -> model_called(reservation)
 
 `Metered` stands around the model itself, so that no call can pass by. For whom it is made says the errand of the task.
 """
@@ -10,7 +10,7 @@ import dataclasses
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -51,6 +51,7 @@ class Errand:
 
     message: Open
     attempt: int
+    standing: Callable[[], AbstractContextManager[None]]  #: while in it, the turn's clock stands still
     calls: int = 0
     reservation: Event | None = None  #: the last one
 
@@ -89,9 +90,9 @@ class Purse:
         """The turn has ended."""
         self._account.forget(turn, self._today())
 
-    def begin(self, message: Open, attempt: int) -> None:
-        """From now on this task asks models for that message."""
-        _errand.set(Errand(message, attempt))
+    def begin(self, message: Open, attempt: int, standing: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """From now on this task asks models for that message. A slow journal's time is not the turn's: see Errand."""
+        _errand.set(Errand(message, attempt, standing))
 
     def metered(self, model: Model) -> Model:
         """The model, as it may be asked."""
@@ -118,7 +119,8 @@ class Purse:
         reserved = self._event(body, session, turn, derived_id(turn, "reserved", errand.attempt, errand.calls))
         self._account.apply(dataclasses.replace(reserved, ts=time.time()))  # before anything else can be awaited
         errand.reservation = reserved
-        await self._bus.append(reserved)
+        with errand.standing():
+            await self._bus.append(reserved)
         return left_s
 
     async def release(self, reason: str) -> None:

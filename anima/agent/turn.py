@@ -12,7 +12,8 @@ A step that is stored is never asked for again: whoever takes the turn up waits 
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +99,7 @@ class Turn:
 
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
-        self._mind.purse.begin(self.message, self._attempt)
+        self._mind.purse.begin(self.message, self._attempt, self._standing)
         with turn_context(self.message.session, self.message.turn):
             ending = self._foregone() or await self._think()
             try:
@@ -223,6 +224,21 @@ class Turn:
         elif not self.patient and self._left_s is not None:
             self._clock.reschedule(now + self._left_s)
             self._left_s = None
+
+    @contextmanager
+    def _standing(self) -> Iterator[None]:
+        """While in it, the turn's clock stands still, unless it has run out already."""
+        clock = self._clock
+        if clock is None or clock.expired() or (when := clock.when()) is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        left_s = when - loop.time()
+        clock.reschedule(None)
+        try:
+            yield
+        finally:
+            clock.reschedule(loop.time() + left_s)
 
     async def _ask(self) -> Said:
         step, message = len(self._calls) + 1, self.message

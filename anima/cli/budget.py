@@ -36,10 +36,10 @@ def budget(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
-    """Show what agents spent on their models today and in their last turn, what is reserved, and what is left.
+    """Show what agents spent on models, and what is left.
 
-    A reservation is what a call takes at most; it counts as spent until the call is over. Calls of models whose price
-    nobody knows are counted apart: 2 calls "+2?" cost something, but nobody can say what.
+    Today and in the last turn. A reservation is what a call takes at most; it counts as spent until the call is over. Of
+    calls whose price nobody knows only the number is shown: "0.0100+2?" is that much, and two calls that cost something.
 
     Example: animactl budget arya
     """

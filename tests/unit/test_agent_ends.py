@@ -61,7 +61,8 @@ class Arya:
         return [body for each in await self.until("turn_ended", count) if isinstance(body := each.body, TurnEnded)]
 
     def kinds(self) -> list[str]:
-        return [each.kind for each in self.bus.events]
+        """What happened, less the reservations: each call has one, and tests of their own."""
+        return [each.kind for each in self.bus.events if each.kind != "budget_reserved"]
 
 
 @pytest.fixture
