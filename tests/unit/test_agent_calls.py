@@ -287,6 +287,16 @@ async def test_the_fourth_identical_call_is_not_passed_on_and_the_model_is_told_
 
 
 @pytest.mark.usefixtures("sandbox")
+async def test_a_turn_that_goes_in_circles_is_ended_with_one_sentence(house: ArmedHouse) -> None:
+    house.plays(*[{"calls": [LS]}] * 20, turn_idle_steps_max=4)
+    async with house.living():
+        await house.hears("look")
+        (end,) = await house.ends()
+    assert (end.outcome, end.steps) == ("failed", 5), "the first step brought something, the next four nothing"
+    assert "the last 4 steps of the turn brought nothing new (turn_idle_steps_max)" in end.reason
+
+
+@pytest.mark.usefixtures("sandbox")
 async def test_a_turn_makes_no_more_calls_than_it_may(house: ArmedHouse) -> None:
     calls = [{"tool": "exec", "args": {"command": str(number)}} for number in range(3)]
     house.plays({"calls": calls}, {"calls": calls[:1]}, {"text": "enough"}, policy={"calls_per_turn_max": 2})
