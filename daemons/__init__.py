@@ -19,6 +19,7 @@ from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
+from anima.purser.wards import read_wards
 from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
 from anima.tools.registry import BUILT_IN
 
@@ -67,8 +68,7 @@ def plan(home: Home, *, strict: bool) -> Plan:
 
 def _budgets(home: Home, house: House) -> str:
     """Changes when the purser must be started anew to know what agents may spend."""
-    told = [home.agent(name) / "agent.toml" for name in agent_names(home)]
-    return digest(house_digest(house), house.budget, *map(str, told), *told)
+    return digest(house_digest(house), house.budget, sorted(read_wards(home, house).items(), key=lambda ward: ward[0]))
 
 
 def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:

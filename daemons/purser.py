@@ -12,35 +12,33 @@ from contextlib import closing
 from functools import partial
 from importlib.resources import files
 
-from anima.agent.thinker import host_time_zone
 from anima.bus.client import connect
-from anima.config.load import agent_names, load_agent
-from anima.errors import AnimaError, ConfigError
+from anima.errors import AnimaError
 from anima.paths import Home
 from anima.process.process import Process
-from anima.purser.account import day_of, zone_of
+from anima.purser.account import day_of
 from anima.purser.book import Book
-from anima.purser.clerk import Clerk, Ward
-from anima.purser.limits import resolved
+from anima.purser.clerk import Clerk
+from anima.purser.wards import house_ward, read_wards
 from anima.store.database import open_database
 from anima.supervisor import control
 
 
 async def main(process: Process) -> None:
     """Live until told to stop; raises what ended it early."""
-    home, house = process.home, process.settings.budget
-    wards = read_wards(process)
-    nobody = Ward(house)
+    home = process.home
+    house = house_ward(process.settings)
+    wards = read_wards(home, process.settings)
 
     def day(agent: str, ts: float) -> str:
-        return day_of(ts, wards.get(agent, nobody).zone)
+        return day_of(ts, wards.get(agent, house).zone)
 
     with closing(open_database(home.purser, files("anima.purser") / "schema")) as connection:
         async with connect(home) as bus:
             clerk = Clerk(bus, Book(connection, day), wards, house, partial(stop_agent, home))
             await bus.serve(process.name, {"budget": clerk.budget})
             await process.patiently(clerk.remember(), "waiting for the journal")
-            process.ready(f"{len(wards)} agents")
+            process.ready("idle")
             living = asyncio.create_task(clerk.live())
             stopping = asyncio.create_task(process.stopping())
             await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -49,18 +47,6 @@ async def main(process: Process) -> None:
                 living.result()
             living.cancel()
             await asyncio.wait([living])
-
-
-def read_wards(process: Process) -> dict[str, Ward]:
-    """The agents and what they may spend. One whose settings are wrong does not run; it is held to the house's budget."""
-    found = {}
-    for name in agent_names(process.home):
-        try:
-            agent = load_agent(process.home, name)
-        except ConfigError:
-            continue
-        found[name] = Ward(resolved(agent.budget, process.settings.budget), zone_of(agent.time_zone or host_time_zone()))
-    return found
 
 
 async def stop_agent(home: Home, name: str) -> None:

@@ -19,7 +19,21 @@ LEVELS = {
     2: {"supervisor"},
     3: {"config", "log", "store"},
     4: {"process", "bus"},
-    5: {"journal", "mneme", "thymos", "psyche", "sandbox", "tools", "skills", "nous", "triggers", "channels", "mcp", "cli", "purser"},
+    5: {
+        "journal",
+        "mneme",
+        "thymos",
+        "psyche",
+        "sandbox",
+        "tools",
+        "skills",
+        "nous",
+        "triggers",
+        "channels",
+        "mcp",
+        "cli",
+        "purser",
+    },
     6: {"agent", "gateway"},
 }
 LEVEL = {part: level for level, parts in LEVELS.items() for part in parts}

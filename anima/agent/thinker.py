@@ -4,7 +4,6 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from anima.agent.folder import Folder
 from anima.agent.prompt import about_tools, system_prompt
 from anima.agent.purse import Means, means
 from anima.agent.toolbox import Toolbox, specs
+from anima.clock import host_time_zone
 from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import Access, Choice, about, chain_of, choose, open_model
@@ -22,8 +22,6 @@ from anima.nous.prices import Price
 from anima.purser.limits import resolved
 from anima.tools.formats import Parsed, parse_calls
 from anima.tools.tool import Tool
-
-LOCALTIME = Path("/etc/localtime")
 
 
 class Thinker:
@@ -129,11 +127,3 @@ def _choose(configured: str, access: Access) -> Choice:
         return choose(configured, access, probe)
     except ConfigError as error:
         return Choice(configured, str(error))
-
-
-def host_time_zone() -> str:
-    """The machine's IANA time zone: $TZ, else where /etc/localtime leads, else UTC."""
-    if name := os.environ.get("TZ", "").removeprefix(":"):
-        return name
-    target = str(LOCALTIME.resolve())
-    return target.partition("/zoneinfo/")[2] or "UTC"

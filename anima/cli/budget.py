@@ -44,7 +44,7 @@ def budget(
     Example: animactl budget arya
     """
     home: Home = context.obj
-    told = _ask_purser(home, name)
+    told = _ask_purser(home, _chosen(home, [name or "all"]))
     if as_json:
         print(json.dumps(told, ensure_ascii=False))
         return
@@ -119,18 +119,17 @@ def _chosen(home: Home, names: list[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in names:
         fitting = [each for each in agents if name == "all" or fnmatch.fnmatchcase(each, name)]
-        if not fitting:
+        if not fitting and name != "all":
             raise Refused(f"there is no agent '{name}'; `animactl list` names those there are")
         found |= dict.fromkeys(fitting)
     return list(found)
 
 
-def _ask_purser(home: Home, name: str) -> list[dict[str, Any]]:
-    root.request(home, "status")  # says that the house is not running, if it is not
+def _ask_purser(home: Home, names: list[str]) -> list[dict[str, Any]]:
     from anima.cli import live
 
     async def ask(bus: "Bus") -> Any:
-        return await bus.ask("purser", "budget", PURSER_TIMEOUT_S, agent=name)
+        return await bus.ask("purser", "budget", PURSER_TIMEOUT_S, agents=names)
 
     told: list[dict[str, Any]] = live.run(home, ask)
     return told

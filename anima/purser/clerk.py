@@ -8,17 +8,15 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, tzinfo
 from typing import Any
 
 from anima.bus.bus import Bus
-from anima.config.schema import Budget
-from anima.errors import AnimaError, BadMessage, Refused, Unavailable
+from anima.errors import AnimaError, BadMessage, Unavailable
 from anima.ids import derived_id
 from anima.purser.account import day_of
 from anima.purser.book import READS, Book
 from anima.purser.limits import Limit, standing
+from anima.purser.wards import Ward
 from anima.wire.events import Event, event
 from anima.wire.frames import Query
 from anima.wire.spending import AgentFrozen
@@ -30,25 +28,17 @@ SLACK = 1.1  # an estimate may be off by that much without anybody's fault; call
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Ward:
-    """What one agent may spend, and where its days begin."""
-
-    budget: Budget
-    zone: tzinfo = UTC
-
-
 Stop = Callable[[str], Awaitable[None]]  #: has the root end an agent's process, by the agent's name
 
 
 class Clerk:
-    """Reads, sums, freezes. `wards` are the agents by name; one that is not among them has no budget of its own."""
+    """Reads, sums, freezes. `wards` are the agents that differ from `house`, by name."""
 
-    def __init__(self, bus: Bus, book: Book, wards: Mapping[str, Ward], house: Budget, stop: Stop) -> None:
+    def __init__(self, bus: Bus, book: Book, wards: Mapping[str, Ward], house: Ward, stop: Stop) -> None:
         self._bus = bus
         self._book = book
         self._wards = wards
-        self._house = Ward(house)
+        self._house = house
         self._stop = stop
         self._seen = book.cursor
         self._freezing: dict[str, asyncio.Task[None]] = {}
@@ -92,13 +82,11 @@ class Clerk:
             self._book.commit()
 
     async def budget(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
-        """Answer `animactl budget`: how the named agent stands, or all of them. Raises Refused for a name nobody bears."""
-        names = sorted({*self._wards, *self._book.agents()})
-        if wanted := asked.get("agent"):
-            if wanted not in names:
-                raise Refused(f"there is no agent '{wanted}'; `animactl list` names those there are")
-            names = [wanted]
-        return [self._standing(name) for name in names]
+        """Answer `animactl budget`: how each of the named agents stands. Raises BadMessage if there are no names."""
+        names = asked.get("agents")
+        if not isinstance(names, list):
+            raise BadMessage('"agents" is a list of names')
+        return [self._standing(str(name)) for name in names]
 
     def _standing(self, name: str) -> dict[str, Any]:
         ward, frozen = self._ward(name), self._book.frozen(name)

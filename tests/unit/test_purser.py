@@ -19,8 +19,9 @@ from anima.ids import new_id
 from anima.purser import clerk as clerk_module
 from anima.purser.account import Account, Sum, cause_of, day_of, zone_of
 from anima.purser.book import Book
-from anima.purser.clerk import Clerk, Ward
+from anima.purser.clerk import Clerk
 from anima.purser.limits import refused, resolved, time_left_s
+from anima.purser.wards import Ward
 from anima.store.database import open_database
 from anima.wire.body import Body
 from anima.wire.events import Event, ModelCalled, event
@@ -197,7 +198,7 @@ class Watched:
 
     def __init__(self, book: Book, budget: Budget) -> None:
         self.bus, self.stopped = Loopback(), list[str]()
-        self.clerk = Clerk(self.bus, book, {"arya": Ward(budget)}, Budget(), self.stop)
+        self.clerk = Clerk(self.bus, book, {"arya": Ward(budget)}, Ward(Budget()), self.stop)
 
     async def stop(self, name: str) -> None:
         self.stopped.append(name)
@@ -221,7 +222,7 @@ async def test_who_makes_more_calls_than_it_may_is_frozen_and_obeys(book: Book) 
     await watched.clerk.remember()
     living = asyncio.create_task(watched.clerk.live())
     await asyncio.sleep(0.05)
-    assert (await watched.clerk.budget({"agent": "arya"}))[0]["frozen"] == ""
+    assert (await watched.clerk.budget({"agents": ["arya"]}))[0]["frozen"] == ""
     await watched.bus.append(reserved(new_id(), 0))
     (fact_,) = await watched.frozen()
     await asyncio.sleep(0.1)
