@@ -9,8 +9,6 @@ from tests.system.conftest import House, eventually
 
 pytestmark = pytest.mark.system
 
-SLOW: dict[str, Any] = {"text": "one two three four five six seven eight nine ten", "delay_s": 0.4}
-
 
 def told(house: House, name: str) -> dict[str, Any]:
     """What the purser says of one agent."""
@@ -42,7 +40,7 @@ def test_an_agent_with_two_calls_a_day_makes_two_and_says_why_it_makes_no_third(
 
 
 def test_a_frozen_agent_breaks_off_at_once_and_answers_when_it_is_thawed(house: House) -> None:
-    house.agent("arya", SLOW)
+    house.agent("arya", {"match": "again", "text": "fine"}, {"text": "one two", "hang": True, "attempts": 1})
     house.start()
     house.send("arya", "count")
     eventually(lambda: house.events("--kind", "budget_reserved"), "it does not begin")
