@@ -10,7 +10,7 @@ from anima.cli.terminal import NO_TERMINAL_COLUMNS, visible
 Data = Mapping[str, Any]
 
 _FIELDS = ("text", "reason", "name", "outcome", "model", "tool", "turn")  #: worth a line, the first two that are there
-_SHORT = 8  # of an id: which of the few calls beside it
+_SHORT = 18  # of an id: unique among the calls of one step, too
 
 
 def tell(kind: str, data: Data) -> str:

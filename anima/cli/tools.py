@@ -90,8 +90,14 @@ def lines(listed: list[dict[str, Any]], agent: str, columns: int) -> list[str]:
     if refused:
         shown += [""] if shown else []
         shown.append(f"not for {agent}:")
-        shown += [one_line(f"{each['name']}: {each['why_not']}", columns) for each in refused]
+        shown += [one_line(_refusal(each), columns) for each in refused]
     return shown
+
+
+def _refusal(card: dict[str, Any]) -> str:
+    """The sentence, which names the tool itself or gets its name put before it."""
+    why = str(card["why_not"])
+    return why if card["name"] in why else f"{card['name']}: {why}"
 
 
 def full_lines(card: dict[str, Any], columns: int) -> list[str]:

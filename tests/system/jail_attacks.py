@@ -974,3 +974,19 @@ def after(seconds: float, what: str, arguments: list[Any]) -> Any:
     """Call another function of this file after a while."""
     time.sleep(seconds)
     return globals()[what](*arguments)
+
+
+def fill_shared_segments(count: int) -> int:
+    """System V segments, written and then detached, so that no process holds them; how many bytes there are."""
+    libc.shmat.restype = ctypes.c_void_p
+    piece, done = 16 * 2**20, 0
+    while done < count:
+        found = libc.shmget(0, piece, 0o1600)
+        if found < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        address = libc.shmat(found, None, 0)
+        ctypes.memset(address, 1, piece)
+        libc.shmdt(ctypes.c_void_p(address))
+        done += piece
+    time.sleep(5)
+    return done

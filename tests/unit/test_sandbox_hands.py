@@ -178,6 +178,41 @@ async def test_a_policy_that_became_stricter_while_a_person_thought_counts(world
     assert (await world.response(asked)).outcome == "denied"
 
 
+async def test_a_policy_that_became_stricter_while_a_call_waited_for_its_turn_counts(world, life):
+    world.plays["pure"] = hang
+    first = [await world.calls("pure", session=str(number)) for number in range(2)]
+    for each in first:
+        await world.until("tool_started", each)
+    late = await world.calls("pure")
+    await breathe(20)
+    assert not world.of("tool_started", late), "both places are taken"
+    world.policies["arya"] = Policy(tools=())
+    for number in range(2):
+        await world.says(InterruptAsked(), session=str(number))
+    assert (await world.response(late)).outcome == "denied"
+
+
+async def test_a_word_that_arrives_while_earlier_ones_are_read_is_not_forgotten(world):
+    world.policies["arya"] = Policy(approve="always")
+    life = Life(world)
+    real = world.bus.read
+
+    async def slow(query, timeout_s=None):
+        page = await real(query, timeout_s)
+        if query.kinds == ("approval_given",):
+            await asyncio.sleep(0.05)
+        return page
+
+    world.bus.read = slow  # type: ignore[method-assign]
+    first = await world.calls("unsafe")
+    await asyncio.sleep(0.02)
+    await world.says(ApprovalGiven(first, granted=True, always=True, tool="unsafe"))
+    await world.response(first)
+    assert (await world.response(await world.calls("unsafe"))).outcome == "done"
+    await life.ends()
+    assert len(world.of("approval_asked")) <= 1
+
+
 async def test_an_approval_is_waited_for_over_lives_and_asked_for_once(world):
     world.policies["arya"] = Policy(approve="always")
     first = Life(world)

@@ -34,15 +34,15 @@ def kept(world: World, intent: str, effect: str) -> None:
     assert len(attempts) <= (1 if effect == "unsafe" else call_attempts_max)
 
 
-async def lives(world: World, effects: list[str], deaths: list[int]) -> list[str]:
-    """Calls of these effects, and a life that dies after so many breaths, again and again; then one that does not."""
-    intents = []
-    for breaths in deaths:
+async def lives(world: World, effects: list[str], ends: list[tuple[int, bool]]) -> list[str]:
+    """Calls of these effects, and lives that die after so many breaths, or are stopped; then one that comes to its end."""
+    intents: list[str] = []
+    for breaths, killed in ends:
         life = Life(world)
         if not intents:
             intents = [*await world.step(*effects[:2]), *[await world.calls(each) for each in effects[2:]]]
         await breathe(breaths)
-        await life.dies()
+        await (life.dies() if killed else life.ends())
     life = Life(world)
     intents = intents or [*await world.step(*effects[:2]), *[await world.calls(each) for each in effects[2:]]]
     for intent in intents:
@@ -51,17 +51,17 @@ async def lives(world: World, effects: list[str], deaths: list[int]) -> list[str
     return intents
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.sampled_from(EFFECTS), min_size=2, max_size=5),
-    st.lists(st.integers(0, 60), max_size=call_attempts_max - 1),
+    st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=call_attempts_max - 1),
 )
 def test_whenever_the_sandbox_dies_unsafe_calls_take_place_at_most_once_and_all_others_come_to_their_end(
-    effects: list[str], deaths: list[int]
+    effects: list[str], ends: list[tuple[int, bool]]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = a_world(Path(folder))
-        intents = asyncio.run(lives(world, effects, deaths))
+        intents = asyncio.run(lives(world, effects, ends))
         for intent, effect in zip(intents, effects, strict=True):
             kept(world, intent, effect)
 

@@ -50,6 +50,7 @@ class Child:
     answer_fd: int
     ready_fd: int  #: what to say before the function is called: "held LAYERS" or "refused SENTENCE"
     namespaces: bool
+    counted: bool = True  #: whether a cgroup counts its memory
 
 
 def live(child: Child) -> NoReturn:
@@ -184,7 +185,9 @@ def _limit(found: Limits) -> None:
 def _judge_calls(child: Child) -> None:
     hidden = child.abi >= _SCOPES_ABI and "landlock" not in child.spec.off
     own_network = not child.spec.network and "network" not in child.spec.off
-    syscalls.seccomp(bpf.program(platform.machine(), network=child.spec.network, unix=hidden or own_network))
+    counted = child.counted or "memory" in child.spec.off
+    unix = hidden or own_network
+    syscalls.seccomp(bpf.program(platform.machine(), network=child.spec.network, unix=unix, counted=counted))
 
 
 def allowed(child: Child) -> list[tuple[str, int]]:

@@ -114,13 +114,12 @@ class Jails:
         run = self._enter(order, None)
         mine, its = socket.socketpair()
         fd = its.detach()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(mine.close)
+            undo.callback(self._runs.pop, order.id)
+            undo.callback(self._stop_reading, run)
             self._begin(link, run, [fd, os.dup(fd)], 0.0)
-        except BaseException:
-            mine.close()
-            self._stop_reading(run)
-            del self._runs[order.id]
-            raise
+            undo.pop_all()
         return await Line.open(mine, order.id, self._loop.create_task(self._see_out_line(run)))
 
     def interrupt(self, id: str, grace_s: float = 2.0) -> bool:  # noqa: A002 - the word of the contract
@@ -196,15 +195,13 @@ class Jails:
     def _begin(self, link: ZygoteLink, run: _Run, ends: list[int], wall_s: float) -> None:
         """Send the order; `ends` are its standard input and output, and closed here whatever happens."""
         order, spec = run.order, run.order.spec
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(_close, ends)
             body = {"spec": spec.wire(), "target": order.target, "arguments": list(order.arguments)}
             ends.append(self._pipe(run, lambda piece: self._print(run, "stderr", run.ended.stderr, piece)))
             ends.append(self._pipe(run, lambda piece: self._take(run, piece)))
             ends.insert(0, passing.wrap(body))
-        except BaseException:
-            for fd in ends:
-                os.close(fd)
-            raise
+            undo.pop_all()
         bounds = {name: getattr(spec.limits, name) for name in ("memory_bytes", "processes", "cpu_s")}
         message = {
             "do": "start",
@@ -308,3 +305,8 @@ class Jails:
                 self._link = await ZygoteLink.start(self._preload, self._hear, self._wanted)
                 self._layers = self._link.layers
             return self._link
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

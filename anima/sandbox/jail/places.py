@@ -13,13 +13,14 @@ from pathlib import Path
 
 import anima
 from anima.errors import Refused
+from anima.sandbox.jail import standins
 from anima.sandbox.jail.spec import JailSpec
 from anima.sandbox.jail.view import Facts, Wishes, inside
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _LINKS_MAX = 40  # as the kernel has it
 
-FACTS = Facts(exists=os.path.lexists, folder=os.path.isdir)
+FACTS = Facts(exists=standins.there, folder=os.path.isdir)
 
 
 def wishes(spec: JailSpec) -> tuple[Wishes, dict[str, str]]:
@@ -60,7 +61,7 @@ def follow(path: Path) -> tuple[str, dict[str, str]]:
     if not path.is_absolute():
         raise Refused(f"{path} is not absolute: in a jail nobody knows from where it should count")
     rest = [each for each in str(path).split("/") if each not in ("", ".")][::-1]
-    found = ""
+    found, followed = "", 0
     links: dict[str, str] = {}
     while rest:
         part = rest.pop()
@@ -71,7 +72,8 @@ def follow(path: Path) -> tuple[str, dict[str, str]]:
         if not os.path.islink(here):
             found = here
             continue
-        if len(links) >= _LINKS_MAX:
+        followed += 1
+        if followed > _LINKS_MAX:
             raise Refused(f"{path} leads through too many symlinks")
         said = links[here] = os.readlink(here)
         found = "" if said.startswith("/") else found
@@ -87,15 +89,21 @@ def system_folders() -> tuple[str, ...]:
 
 @cache
 def system_links() -> dict[str, str]:
-    """Those of them that are symlinks (/bin on a merged system), with what they say."""
-    return {each: os.readlink(each) for each in _SYSTEM if os.path.islink(each)}
+    """Those of them that are symlinks (/bin on a merged system), with what they say; those on the way to this Python, too."""
+    found = {each: os.readlink(each) for each in _SYSTEM if os.path.islink(each)}
+    for path in _python():
+        found |= follow(Path(path))[1]
+    return found
+
+
+def _python() -> list[str]:
+    return [sys.prefix, sys.base_prefix, sys.exec_prefix, *anima.__path__]
 
 
 @cache
 def python_folders() -> tuple[str, ...]:
     """What this interpreter and this program need, without what lies in another of them or in a system folder."""
-    asked = [sys.prefix, sys.base_prefix, sys.exec_prefix, *anima.__path__]
-    return outermost([os.path.realpath(each) for each in asked], system_folders())
+    return outermost([os.path.realpath(each) for each in _python()], system_folders())
 
 
 def outermost(paths: Sequence[str], covered: Sequence[str]) -> tuple[str, ...]:

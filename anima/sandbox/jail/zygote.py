@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from anima.sandbox.jail import bpf, built, mounts, passing, places, syscalls
+from anima.sandbox.jail import bpf, built, mounts, passing, places, standins, syscalls
 from anima.sandbox.jail.cell import Birth, lead
 from anima.sandbox.jail.cgroups import Group, Groups
 from anima.sandbox.jail.machine import Machine, layers, look
@@ -32,7 +32,8 @@ from anima.sandbox.jail.watch import descendants, usage
 SLOTS = 256  #: jails at once; the owner keeps far below
 TERM_GRACE_S = 2.0  #: between asking a child to end at its limit and ending its jail
 LOOK_S = 0.1  #: between two looks at what a jail uses
-LOOK_MAX_S = 2.0  #: while it does nothing
+LOOK_MAX_S = 2.0  #: while it does nothing, and a cgroup bounds its memory
+LOOK_ALONE_MAX_S = 0.5  #: while it does nothing, and nobody else bounds it
 _FIRST_LOOK_S = 0.05
 _UNBOUND = 1 << 62
 _SPARE_PROCESSES = 16  #: a jail may be so far above its number of processes before it is ended; forks fail long before
@@ -57,7 +58,6 @@ class Jail:
     cpu_s: float = 0.0  #: at the last look
     limits: dict[str, Any] = field(default_factory=dict)
     limit: str = ""  #: the one that was hit
-    stand_ins: list[str] = field(default_factory=list)  #: it hides these folders, which stand for protected ones to come
     told: dict[str, Any] = field(default_factory=dict)  #: what its first process said
 
     @property
@@ -78,7 +78,6 @@ class Zygote:
         self._uids = claim_uids(SLOTS)
         self._python = places.python_folders()
         self._jails: dict[int, Jail] = {}  # by PID
-        self._stand_ins: dict[str, int] = {}  # and how many jails hide each
         self._free = list(range(SLOTS))[::-1]
         self._wanted_spare = False
         self._selector = selectors.DefaultSelector()
@@ -118,7 +117,8 @@ class Zygote:
         for jail in list(self._jails.values()):
             self._kill(jail)
             os.waitpid(jail.pid, 0)
-        mounts.remove_stand_ins(list(self._stand_ins))
+            self._hear_out(jail)
+            standins.remove(jail.told.get("stand_ins", []))
         self._groups.close()
 
     def _pause(self) -> float | None:
@@ -231,9 +231,6 @@ class Zygote:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(jail.link)
             return
-        for path in message.get("stand_ins", ()):
-            jail.stand_ins.append(path)
-            self._stand_ins[path] = self._stand_ins.get(path, 0) + 1
         jail.told.update(message)
 
     def _reap(self) -> None:
@@ -254,7 +251,7 @@ class Zygote:
         with contextlib.suppress(KeyError):
             self._selector.unregister(jail.link)
         jail.link.close()
-        self._forget_stand_ins(jail)
+        standins.remove(jail.told.get("stand_ins", []))
         self._free.append(jail.slot)
         if not jail.id:
             return
@@ -269,17 +266,6 @@ class Zygote:
             limit=jail.limit,
             cpu_s=told.get("cpu_s", 0.0),
         )
-
-    def _forget_stand_ins(self, jail: Jail) -> None:
-        if not jail.stand_ins:
-            return
-        for other in self._jails.values():
-            self._hear_out(other)  # one that uses them has said so before it did
-        for path in jail.stand_ins:
-            self._stand_ins[path] -= 1
-            if not self._stand_ins[path]:
-                del self._stand_ins[path]
-                mounts.remove_stand_ins([path])
 
     def _hear_out(self, jail: Jail) -> None:
         """Take everything that a jail has said so far."""
@@ -305,7 +291,7 @@ class Zygote:
         bounds = jail.limits
         found = usage(jail.pid, bounds["memory_bytes"])
         still = found.cpu_s == jail.cpu_s  # without computing nobody's memory grows: an idle jail is not woken for
-        jail.look_s = min(2 * jail.look_s, LOOK_MAX_S) if still else LOOK_S
+        jail.look_s = min(2 * jail.look_s, LOOK_MAX_S if jail.group else LOOK_ALONE_MAX_S) if still else LOOK_S
         jail.cpu_s, jail.look_at = found.cpu_s, now + jail.look_s
         if not jail.group and found.memory_bytes > bounds["memory_bytes"]:
             self._limit(jail, "memory", 0.0)
