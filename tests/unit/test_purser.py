@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from anima.bus.loopback import Loopback
 from anima.config.schema import Budget
 from anima.ids import new_id
+from anima.journal.admission import Entry
+from anima.journal.claims import PERSON, claims, is_person
 from anima.purser import clerk as clerk_module
 from anima.purser.account import Account, Sum, cause_of, day_of, zone_of
 from anima.purser.book import Book
@@ -251,3 +253,17 @@ async def test_whom_a_person_thawed_after_it_overspent_is_not_frozen_for_it_agai
     await watched.clerk.remember()
     await asyncio.sleep(0.1)
     assert not [each for each in watched.bus.events if each.kind == "agent_frozen"]
+
+
+def test_only_a_person_thaws_and_only_a_person_or_the_purser_freezes() -> None:
+    def claimed(body: Body, source: str) -> frozenset[str]:
+        said = event(body, agent="arya", source=source)
+        return claims(Entry(said.id, said.kind, said.agent, said.session, said.source, said.encode()))
+
+    assert claimed(AgentThawed(), "cli") == {PERSON}
+    assert PERSON in claimed(AgentThawed(), "agent:arya")
+    assert PERSON in claimed(AgentThawed(), "purser"), "what it froze it does not let go"
+    assert claimed(AgentFrozen("x"), "purser") == {"purser"}
+    assert PERSON in claimed(AgentFrozen("x"), "agent:bran")
+    assert claimed(BudgetReleased("r", "t", "x"), "agent:arya") == {"agent:arya"}
+    assert not is_person("purser")
