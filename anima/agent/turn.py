@@ -95,6 +95,7 @@ class Turn:
         self._left_s: float | None = None  # of the turn's time, while the clock stands still
         self._reply = Reply()
         self._thinking: asyncio.Task[Any] | None = None
+        self._left = False  # put down, perhaps before it began
         self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT)
 
     async def take(self) -> None:
@@ -115,6 +116,7 @@ class Turn:
 
     def put_down(self) -> None:
         """The agent is frozen: leave off and take it up again another time, unless the end is on its way already."""
+        self._left = True
         if self._thinking:
             self._thinking.cancel()
 
@@ -149,6 +151,8 @@ class Turn:
         message = self.message
         self._thinking = asyncio.current_task()
         try:
+            if self._left:
+                raise asyncio.CancelledError
             await self._begin()
             async with asyncio.timeout(self._mind.settings.turn_timeout_s) as self._clock:
                 return await self._go_on()

@@ -14,7 +14,17 @@ from anima.agent.thinker import Thinker
 from anima.bus.loopback import Loopback
 from anima.config.schema import House
 from anima.paths import Home
-from anima.wire.events import Event, InterruptAsked, ModelCalled, TurnEnded, TurnStarted, UserMessage, event
+from anima.wire.events import (
+    AgentFrozen,
+    AgentThawed,
+    Event,
+    InterruptAsked,
+    ModelCalled,
+    TurnEnded,
+    TurnStarted,
+    UserMessage,
+    event,
+)
 
 
 class Arya:
@@ -180,3 +190,19 @@ async def test_an_answer_too_large_to_be_stored_is_a_failure_with_its_reason(ary
         (end,) = await arya.ends()
     assert end.outcome == "failed"
     assert "send less" in end.reason
+
+
+async def test_a_message_and_the_word_to_freeze_that_come_at_once_lead_to_no_call(arya: Arya) -> None:
+    arya.plays({"text": "hello"})
+    async with arya.living():
+        said = event(UserMessage("hi"), agent="arya", session="main", source="cli")
+        await arya.bus.append(said, event(AgentFrozen("enough"), agent="arya", source="cli"))
+        await asyncio.sleep(0.2)
+        assert not {"turn_ended", "model_called"} & set(arya.kinds())
+        assert not [each for each in arya.bus.events if each.kind == "budget_reserved"]
+    async with arya.living():
+        await asyncio.sleep(0.1)
+        assert "turn_ended" not in arya.kinds(), "it forgot over its sleep"
+        await arya.bus.append(event(AgentThawed(), agent="arya", source="cli"))
+        (end,) = await arya.ends()
+    assert end.outcome == "answered"
