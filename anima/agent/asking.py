@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from anima.agent.dialect import Curtain
+from anima.agent.inserts import Insert
 from anima.agent.thinker import Thinker
 from anima.agent.voice import Voice
 from anima.ids import derived_id
@@ -22,6 +23,9 @@ class Asking:
     attempt: int
     conversation: tuple[Message, ...]
     hint: str  #: the words that say which tools may be needed
+    inserts: tuple[Insert, ...] = ()  #: what stands around the conversation
+    layout: tuple[int, ...] = ()  #: how its window was laid
+    tokens: int = 0  #: of everything, estimated
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> S
     """
     voice.curtain = Curtain() if thinker.writes_calls else None
     begun = time.monotonic()
-    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint):
+    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint, asking.inserts):
         reply.add(delta)
         voice.tell(delta)
     voice.finish()
@@ -56,7 +60,10 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> S
         took_s,
         done.stop_reason,
         thoughts=[dataclasses.asdict(thought) for thought in reply.thoughts if thought.signature],
+        tokens_estimated=asking.tokens,
+        layout=list(asking.layout),
     )
+    thinker.gauge.learn(called)
     return _understood(thinker, called, reply)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anima.agent.folder import Folder
+from anima.agent.history import Histories
 from anima.agent.inbox import Inbox
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
@@ -30,6 +31,7 @@ class Life:
         self._inbox = Inbox()
         self._cursor = 0
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
+        self._histories = Histories()
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
 
@@ -104,13 +106,14 @@ class Life:
                 message.deaths and any(turn.again and not turn.waiting for turn, _ in self._turns.values())
             ):
                 continue
-            mind = Mind(
-                self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status, self._take_up
-            )
-            turn = Turn(mind, message)
+            turn = Turn(self._mind(), message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)
             task.add_done_callback(functools.partial(self._turn_done, message.session))
+
+    def _mind(self) -> Mind:
+        folder, take_up = self._folder, self._take_up
+        return Mind(folder.name, folder.settings, self._bus, self._thinker, self._inbox, self._status, take_up, self._histories)
 
     def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]

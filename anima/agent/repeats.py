@@ -43,7 +43,7 @@ def superseded(results: Sequence[Result]) -> dict[int, int]:
             continue
         by = [newest[key] for key in _superseded_by(result) if key in newest]
         if by:
-            found[at] = min(by)
+            found[at] = max(by)
         for key in _supersedes(result):
             newest.setdefault(key, at)
     return found

@@ -24,6 +24,7 @@ from anima.wire.events import (
 )
 
 UNANSWERED = "interrupted: the turn ended before an answer came; what the call did until then is not known here"
+GO_ON = "[Your answer was cut here, because it was too long for one reply. Go on exactly where it ends; repeat nothing.]"
 SLEEPS = "sleep_until"  #: the tool whose time passes at its own wish
 
 
@@ -96,7 +97,21 @@ class Progress:
         Every call has exactly one answer, whatever happened: one that was not passed on has the sentence it was met with,
         one without a response says that there is none.
         """
-        return [message for _, step in sorted(self._steps.items()) for message in self._told_of(step)]
+        return [message for _, messages in self.told() for message in messages]
+
+    def told(self, *, answered: bool = False) -> list[tuple[int, list[Message]]]:
+        """The same by the step's number. With `answered`, less the pieces that the whole answer consists of."""
+        steps = sorted(self._steps.items())
+        while answered and steps and _piece(steps[-1][1]):
+            steps.pop()
+        return [(number, messages) for number, step in steps if (messages := self._told_of(step))]
+
+    def pieces(self) -> list[str]:
+        """What was said so far of an answer that was cut; the model goes on where the last piece ends."""
+        texts: list[str] = []
+        for _, step in sorted(self._steps.items()):
+            texts = [*texts, _piece(step)] if _piece(step) else []
+        return texts
 
     def _told_of(self, step: Step) -> list[Message]:
         refused = list(step.called.refused) if step.called else []
@@ -116,6 +131,8 @@ class Progress:
             told, ok = (response.text, response.ok) if response else (UNANSWERED, False)
             answers.append(Message("tool", told, call_id=call.call, ok=ok))
         misread = [Message("user", each["text"]) for each in refused if not each.get("tool")]
+        if piece := _piece(step):
+            return [Message("assistant", piece), Message("user", GO_ON)]
         if not calls and not misread:
             return []  # its words are the answer, which stands in an agent_message
         thoughts = tuple(Thinking(**each) for each in step.called.thoughts) if step.called else ()
@@ -133,6 +150,12 @@ class Progress:
 
     def _step(self, number: int) -> Step:
         return self._steps.setdefault(number, Step())
+
+
+def _piece(step: Step) -> str:
+    """The words of a step that is a piece of an answer; an answer that is whole stands in an agent_message."""
+    called = step.called
+    return called.text if called and not step.calls and not called.refused else ""
 
 
 def refusal(place: int, call: Call, text: str) -> dict[str, Any]:

@@ -230,6 +230,8 @@ class ModelCalled(Body):
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
     refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
     thoughts: list[Any] = field(default_factory=list)  #: signed ones, which the provider wants back with the tools' answers
+    tokens_estimated: int = 0  #: of the request, as nous/tokens.py counts before it is corrected for the model
+    layout: list[int] = field(default_factory=list)  #: how its window was laid: agent/viewport.py
 
 
 @of_kind("interrupt_asked")

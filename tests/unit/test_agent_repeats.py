@@ -25,7 +25,7 @@ def edited(path: str) -> Result:
     ("results", "expected"),
     [
         ([read("a"), read("b"), read("./a")], {0: 2}),
-        ([read("a"), read("a"), read("a")], {0: 1, 1: 2}),
+        ([read("a"), read("a"), read("a")], {0: 2, 1: 2}),
         ([read("a", offset=1, limit=50), read("a")], {0: 1}),
         ([read("a", offset=3_000, limit=50), read("a")], {}),
         ([read("a", at_byte=0), read("a")], {}),
