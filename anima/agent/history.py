@@ -6,9 +6,12 @@ message, so it is always whole.
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from anima.agent.inbox import Open
-from anima.agent.scroll import Scroll
+from anima.agent.inserts import Insert, Place
+from anima.agent.scroll import Scroll, Told
+from anima.agent.steps import Progress
 from anima.agent.viewport import Layout, Shape, View, look
 from anima.bus.bus import Bus
 from anima.nous.tokens import estimate
@@ -16,6 +19,7 @@ from anima.wire.events import Event
 from anima.wire.frames import Query
 
 PAGE_EVENTS = 200  # more are read while the budget lasts
+PINNED_SHARE = 0.05  # of the room, at most
 SESSIONS_MAX = 32  # kept in memory; of more, the one that was not looked at for longest is read anew when it is needed
 
 
@@ -33,23 +37,36 @@ class History:
         Takes as long as the journal is away. Raises BadMessage for a malformed event.
         """
         if self.scroll.head:
-            events = await _newer(bus, agent, message.session, self.scroll.head)
+            events = await _newer(bus, Query(agent=agent, session=message.session, since=self.scroll.head))
         else:
             events, self.scroll.older = await _back(bus, agent, message, tokens_max)
+            self.scroll.apply(await _newer(bus, Query(agent=agent, session=message.session, kinds=("event_pinned",))))
         self.scroll.apply(events)
 
     def look(self, message: Open, shape: Shape, *, anew: bool = False) -> View:
         """What the model is to see, and from now on so."""
-        view = self.peek(message, shape, anew=anew)
+        turns = self.scroll.before(message)
+        view = look(turns, self.scroll.own(message), None if anew else self.layout, shape)
         if view.layout != self.layout:
             self.layout = view.layout
             self.scroll.forget(view.layout.since)
         return view
 
-    def peek(self, message: Open, shape: Shape, *, anew: bool = False) -> View:
+    def inserts(self, shape: Shape) -> tuple[Insert, ...]:
+        """What is pinned, oldest first; of more than its share of the room, the newest."""
+        left = int(shape.room * PINNED_SHARE)
+        shown: list[str] = []
+        for text in reversed(self.scroll.pins.values()):
+            left -= estimate(text)
+            if left < 0:
+                break
+            shown.append(text)
+        return tuple(Insert(Place.PINNED, "pinned", text) for text in reversed(shown))
+
+    def peek(self, message: Open, shape: Shape) -> View:
         """What the model would see; nothing is changed by looking."""
-        turns = self.scroll.before(message)
-        return look(turns, self.scroll.own(message), None if anew else self.layout, shape)
+        own = self.scroll.find(message.turn) or Told(message.seq, message.text, Progress(message.turn))
+        return look(self.scroll.before(message), own, self.layout, shape)
 
 
 class Histories:
@@ -67,14 +84,15 @@ class Histories:
         return history
 
 
-async def _newer(bus: Bus, agent: str, session: str, since: int) -> list[Event]:
+async def _newer(bus: Bus, query: Query) -> list[Event]:
+    """All that the query finds, oldest first."""
     events: list[Event] = []
     more = True
     while more:
-        page = await bus.read(Query(agent=agent, session=session, since=since), timeout_s=float("inf"))
+        page = await bus.read(query, timeout_s=float("inf"))
         events += page.events
-        since = page.events[-1].seq if page.events else since
         more = page.more and bool(page.events)
+        query = replace(query, since=page.events[-1].seq) if more else query
     return events
 
 

@@ -4,11 +4,14 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from anima.agent.explain import explained
 from anima.agent.folder import Folder
 from anima.agent.history import Histories
-from anima.agent.inbox import Inbox
+from anima.agent.inbox import Inbox, Open
+from anima.agent.inserts import around
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
 from anima.bus.bus import Bus
@@ -17,6 +20,7 @@ from anima.limits import turn_grace_s
 from anima.wire.events import Event, TurnEnded
 from anima.wire.frames import Query
 
+NEVER_SEQ = 1 << 61  # of a message that was not sent
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +75,26 @@ class Life:
         for reason in (self._bug, listening):
             if reason.done() and not reason.cancelled():
                 reason.result()
+
+    async def viewport(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Answer `animactl viewport`: what the model sees of a session now, or would see if it were asked now."""
+        session, folder, thinker = str(asked.get("session", "")), self._folder, self._thinker
+        await thinker.gauge.remember(self._bus, folder.name)
+        message = next((each for each in self._inbox.waiting() if each.session == session), None)
+        message = message or Open("", NEVER_SEQ, session, "")
+        history = self._histories.of(session)
+        await history.unroll(self._bus, folder.name, message, thinker.shape(0).start)
+        inserts = history.inserts(thinker.shape(0, history.share))
+        prompt_tokens = thinker.weigh(message.text, inserts)
+        shape = thinker.shape(prompt_tokens, history.share)
+        view = history.peek(message, shape)
+        view = replace(view, messages=around(view.messages, inserts))
+        model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
+        return {
+            **model,
+            **explained(view, shape, prompt_tokens, thinker.gauge.of(thinker.model)),
+            "older": history.scroll.older,
+        }
 
     async def _listen(self) -> None:
         async for event in self._bus.follow(agent=self._folder.name, since=self._cursor, strict=True):

@@ -10,7 +10,7 @@ from anima.agent.inbox import Open
 from anima.agent.steps import Progress
 from anima.nous.model import Message
 from anima.nous.tokens import estimate_message
-from anima.wire.events import AgentMessage, Event, SessionCleared, UserMessage
+from anima.wire.events import AgentMessage, Event, EventPinned, SessionCleared, UserMessage
 
 Step = tuple[int, list[Message]]
 
@@ -66,6 +66,7 @@ class Scroll:
         self.older = False  #: whether the journal has more of the session than was read
         self._turns: dict[str, Told] = {}
         self._cleared: list[int] = []
+        self.pins: dict[str, str] = {}  #: texts of events that are always shown, by the event's id
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take events of the session. Raises BadMessage for a malformed body."""
@@ -75,6 +76,10 @@ class Scroll:
 
     def _apply(self, event: Event) -> None:
         match event.body:
+            case EventPinned(pinned, text, on):
+                self.pins.pop(pinned, None)
+                if on:
+                    self.pins[pinned] = text
             case SessionCleared():
                 self._cleared.append(event.seq)
             case UserMessage(text) if event.id not in self._turns:
@@ -95,6 +100,10 @@ class Scroll:
     def own(self, message: Open) -> Told:
         """The turn of `message` itself. What happens in it may be told to it as well as to the scroll."""
         return self._turns.setdefault(message.turn, Told(message.seq, message.text, Progress(message.turn)))
+
+    def find(self, turn: str) -> Told | None:
+        """A turn, if it is known."""
+        return self._turns.get(turn)
 
     def forget(self, seq: int) -> None:
         """Let go of what was asked before `seq`; it will not be shown again."""

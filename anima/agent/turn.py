@@ -242,11 +242,12 @@ class Turn:
     def _asking(self, *, anew: bool = False) -> Asking:
         """What the model is shown now; with `anew` the window is laid anew."""
         message, thinker, hint = self.message, self._mind.thinker, self._hint()
-        prompt_tokens = thinker.weigh(hint)
+        inserts = self._history.inserts(thinker.shape(0, self._history.share))
+        prompt_tokens = thinker.weigh(hint, inserts)
         view = self._history.look(message, thinker.shape(prompt_tokens, self._history.share), anew=anew)
         step, layout = len(self._calls) + 1, tuple(view.layout.fields())
         tokens = prompt_tokens + view.tokens
-        return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, (), layout, tokens)
+        return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, inserts, layout, tokens)
 
     async def _act(self, said: Said) -> None:
         """Store what the model wants done: its words, all calls that are passed on, and what it is told about the others."""

@@ -12,7 +12,6 @@ before that answer, and what a tool returned may stand behind the end of a turn 
 stands behind its own question and each result behind its own call, so a model never reads them crossed.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +22,7 @@ from anima.nous.model import Message
 from anima.nous.tokens import estimate_message
 from anima.wire.events import Event
 
-KEPT_CHARS = (8_000, 2_000, 400)  # of a result that is rewritten; less only if the turn at hand does not fit otherwise
+KEPT_CHARS = (8_000, 2_000, 400, 100)  # of a result that is rewritten; less only if the turn at hand does not fit otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +119,11 @@ def _around(own: Told, shape: Shape) -> tuple[Layout, int]:
     whole = Layout(own.seq, 0, own.seq, 0, KEPT_CHARS[0])
     if own.tokens() <= shape.limit:
         return whole, own.tokens()
-    layout, tokens = whole, 0
+    tried = [replace(whole, step=step, chars=chars) for step in (max(0, last - 1), last) for chars in KEPT_CHARS]
+    weighed = [(layout, _show([own], layout)[0].tokens) for layout in tried]
     half = (shape.start + shape.limit) // 2  # or else the next step would have it rewritten again
-    for step, chars in itertools.product((max(0, last - 1), last), KEPT_CHARS):
-        layout = replace(whole, step=step, chars=chars)
-        tokens = _show([own], layout)[0].tokens
-        if tokens <= half:
-            break
-    return layout, tokens
+    fitting = [each for most in (half, shape.limit) for each in weighed if each[1] <= most]
+    return fitting[0] if fitting else weighed[-1]
 
 
 @dataclass(frozen=True, slots=True)

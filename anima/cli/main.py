@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from anima import __version__
-from anima.cli import agents, audit, chat, doctor, events, house, logs, models, settings, status, talk
+from anima.cli import agents, audit, chat, doctor, events, house, logs, models, settings, status, talk, viewport
 from anima.cli.terminal import complain
 from anima.errors import AnimaError
 from anima.paths import find_home
@@ -43,6 +43,8 @@ for _command, _name in (
     (chat.chat, "chat"),
     (agents.clear, "clear"),
     (agents.system, "system"),
+    (viewport.viewport, "viewport"),
+    (viewport.pin, "pin"),
     (events.events, "events"),
     (logs.logs, "logs"),
     (audit.audit, "audit"),

@@ -24,6 +24,7 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.viewing import EventPinned
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ApprovalAsked",
     "ApprovalGiven",
     "Body",
+    "EventPinned",
     "IntentResolved",
     "QuestionAnswered",
     "QuestionAsked",
