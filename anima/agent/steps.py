@@ -102,7 +102,7 @@ class Progress:
     def told(self, *, answered: bool = False) -> list[tuple[int, list[Message]]]:
         """The same by the step's number. With `answered`, less the pieces that the whole answer consists of."""
         steps = sorted(self._steps.items())
-        while answered and steps and _piece(steps[-1][1]):
+        while answered and steps and _speaks_only(steps[-1][1]):
             steps.pop()
         return [(number, messages) for number, step in steps if (messages := self._told_of(step))]
 
@@ -152,10 +152,14 @@ class Progress:
         return self._steps.setdefault(number, Step())
 
 
+def _speaks_only(step: Step) -> bool:
+    """Whether the step is an answer or a piece of one."""
+    return bool(step.called and not step.calls and not step.called.refused)
+
+
 def _piece(step: Step) -> str:
     """The words of a step that is a piece of an answer; an answer that is whole stands in an agent_message."""
-    called = step.called
-    return called.text if called and not step.calls and not called.refused else ""
+    return step.called.text if step.called and _speaks_only(step) else ""
 
 
 def refusal(place: int, call: Call, text: str) -> dict[str, Any]:
