@@ -135,6 +135,17 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """How the jails are made in which tools run (docs/jail.md)."""
+
+    builder: str = option(
+        "auto",
+        "who mounts what a jail sees: this program itself (native), bwrap, or what the machine allows, native first (auto)",
+        choices=("auto", "native", "bubblewrap"),
+    )
+
+
+@dataclass(frozen=True)
 class Definition:
     """One models/NAME.toml, checked and complete: a model under a name of one's own."""
 
@@ -171,6 +182,7 @@ class House:
     models: Models = field(default_factory=Models)
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
 
@@ -271,4 +283,9 @@ class Agent:
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log]] = {"models": Models, "supervisor": Supervisor, "log": Log}
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox]] = {
+    "models": Models,
+    "supervisor": Supervisor,
+    "log": Log,
+    "sandbox": Sandbox,
+}
