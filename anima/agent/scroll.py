@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from anima.agent.inbox import Open
-from anima.agent.steps import Progress
+from anima.agent.steps import GO_ON, Progress
 from anima.nous.model import Message
 from anima.nous.tokens import estimate_message
-from anima.wire.events import AgentMessage, Event, EventPinned, SessionCleared, UserMessage
+from anima.wire.events import AgentMessage, Event, EventPinned, SessionCleared, TurnEnded, UserMessage
 
 FORGOTTEN_MAX = 200  # turns of which is remembered that they were there, for whoever asks what was left out
 Step = tuple[int, list[Message]]
@@ -25,6 +25,7 @@ class Told:
     question: str
     progress: Progress
     answers: list[str] = field(default_factory=list)
+    ended: bool = False
     _steps: list[Step] | None = None  #: as worked out when last asked for
     _tokens: int = 0
 
@@ -41,11 +42,17 @@ class Told:
             self.answers.append(text)
             self._steps = None
 
+    def end(self) -> None:
+        """Nothing more will come of it but late results."""
+        self.ended, self._steps = True, None
+
     def steps(self) -> list[Step]:
         """All its messages by step: 0 is the question, -1 the answer, which comes last."""
         if self._steps is None:
             said = [Message("assistant", answer) for answer in self.answers]
             told = self.progress.told(answered=bool(said))
+            if self.ended and told and told[-1][1][-1].text == GO_ON:
+                told[-1] = (told[-1][0], told[-1][1][:-1])  # nobody will go on with an answer that was given up
             self._steps = [(0, [Message("user", self.question)]), *told, *([(-1, said)] if said else [])]
             self._tokens = sum(estimate_message(each) for _, messages in self._steps for each in messages)
         return self._steps
@@ -87,6 +94,8 @@ class Scroll:
                 self._cleared.append(event.seq)
             case UserMessage(text) if event.id not in self._turns:
                 self._turns[event.id] = Told(event.seq, text, Progress(event.id))
+            case TurnEnded(turn) if turn in self._turns:
+                self._turns[turn].end()
             case AgentMessage(text, turn) if turn in self._turns:
                 self._turns[turn].answer(text)
             case _ if (told := self._turns.get(event.data.get("turn", ""))) is not None:

@@ -22,6 +22,7 @@ from anima.wire.events import (
     ModelCalled,
     ToolCall,
     ToolResponse,
+    TurnEnded,
     UserMessage,
     event,
 )
@@ -179,6 +180,14 @@ def test_pieces_of_a_cut_answer_are_shown_until_the_whole_one_stands_for_them() 
     assert [each.text for each in talk.look(message).messages] == ["tell", "Once upon", GO_ON]
     talk.answers(message, "Once upon a time")
     assert [each.text for each in talk.look(talk.asks("more")).messages] == ["tell", "Once upon a time", "more"]
+
+
+def test_nobody_is_asked_to_go_on_with_an_answer_that_was_given_up() -> None:
+    talk = Talk()
+    message = talk.asks("tell")
+    talk.add(ModelCalled(message.turn, 1, "m", 1, 1, 0.1, "max_tokens", text="Once upon"))
+    talk.add(TurnEnded(message.turn, message.seq, "failed"))
+    assert [each.text for each in talk.look(talk.asks("hi")).messages] == ["tell", "Once upon", "hi"]
 
 
 def test_the_same_layout_brings_the_same_bytes_out_of_a_fresh_memory() -> None:
