@@ -2,9 +2,10 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anima.agent.dialect import Curtain
+from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
 from anima.agent.voice import Voice
 from anima.ids import derived_id
@@ -22,6 +23,7 @@ class Asking:
     attempt: int
     conversation: tuple[Message, ...]
     hint: str  #: the words that say which tools may be needed
+    tape: Tape = field(default_factory=Tape)  #: overhears it
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> S
     """
     voice.curtain = Curtain() if thinker.writes_calls else None
     begun = time.monotonic()
-    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint):
+    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint, asking.tape):
         reply.add(delta)
         voice.tell(delta)
     voice.finish()

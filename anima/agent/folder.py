@@ -24,6 +24,7 @@ class Folder:
     persona: str
     always: str  #: reminders put last, where a model looks most; "" if there are none
     workspace: Path  #: where its tools work
+    records: Path  #: where its calls of models are kept a while
 
     @classmethod
     def read(cls, home: Home, name: str) -> "Folder":
@@ -33,7 +34,7 @@ class Folder:
         always = place / "always.md"
         reminders = expand(always, place) if always.exists() else ""
         works_in = workspace(home, name, settings.policy)
-        return cls(name, place, settings, expand(place / "persona.md", place), reminders, works_in)
+        return cls(name, place, settings, expand(place / "persona.md", place), reminders, works_in, home.records(name))
 
 
 def expand(path: Path, folder: Path, depth: int = 0) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Self
 from anima.agent.dialect import spelled
 from anima.agent.folder import Folder
 from anima.agent.prompt import about_tools, system_prompt
+from anima.agent.shelf import Shelf
+from anima.agent.tape import Recorder, Tape
 from anima.agent.toolbox import Toolbox, specs
 from anima.config.schema import House
 from anima.errors import ConfigError
@@ -32,6 +34,7 @@ class Thinker:
         self._choice = _choose(folder.settings.model or house.models.default, self._access)
         self._model: Model | None = None
         self._started_at = time.time()
+        self.recorder = Recorder(Shelf(folder.records, house.record.keep_days) if house.record.on else None)
         self.toolbox = Toolbox(folder.name, folder.settings.policy)
 
     async def __aenter__(self) -> Self:
@@ -41,6 +44,7 @@ class Thinker:
         self, sort: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.toolbox.close()
+        self.recorder.close()
         if self._model:
             await self._model.close()
 
@@ -58,8 +62,10 @@ class Thinker:
         """The calls in the text of a reply. Whatever the agent may use may be called, shown or not."""
         return parse_calls(reply, self.toolbox.allowed())
 
-    def ask(self, conversation: tuple[Message, ...], session: str, attempt: int, hint: str = "") -> AsyncIterator[Delta]:
-        """The model's answer as it comes; `hint` is the text that says which tools may be needed.
+    def ask(
+        self, conversation: tuple[Message, ...], session: str, attempt: int, hint: str = "", tape: Tape | None = None
+    ) -> AsyncIterator[Delta]:
+        """The model's answer as it comes; `hint` is the text that says which tools may be needed. `tape` overhears it.
 
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
@@ -68,19 +74,31 @@ class Thinker:
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
-        return self._model.stream(
-            Request(
-                system=self._system(facts, tools),
-                messages=spelled(conversation, form) if self.writes_calls else conversation,
-                tools=() if self.writes_calls else specs(tools),
-                tokens_max=self._folder.settings.answer_tokens_max,
-                thinking_tokens_max=self._folder.settings.thinking_tokens_max,
-                session=session,
-                agent=self._folder.name,
-                facts=facts,
-                reminder=self._folder.always,
-            ),
+        request = Request(
+            system=self._system(facts, tools),
+            messages=spelled(conversation, form) if self.writes_calls else conversation,
+            tools=() if self.writes_calls else specs(tools),
+            tokens_max=self._folder.settings.answer_tokens_max,
+            thinking_tokens_max=self._folder.settings.thinking_tokens_max,
+            session=session,
+            agent=self._folder.name,
+            facts=facts,
+            reminder=self._folder.always,
         )
+        if tape is None:
+            return self._model.stream(request)
+        tape.request, tape.model, tape.about = request, self.model, self._about()
+        return tape.overhear(self._model.stream(request))
+
+    def _about(self) -> dict[str, Any]:
+        """What shapes a request and does not show in it."""
+        settings = self._folder.settings
+        return {
+            "history_tokens_max": settings.history_tokens_max,
+            "tool_format": settings.policy.tool_format,
+            "tools_shown_max": settings.policy.tools_shown_max,
+            "foreign": self.toolbox.foreign_cards(),
+        }
 
     def facts(self) -> Mapping[str, str]:
         """What does not change while this process lives."""

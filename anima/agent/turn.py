@@ -89,6 +89,7 @@ class Turn:
         self._clock: asyncio.Timeout | None = None
         self._left_s: float | None = None  # of the turn's time, while the clock stands still
         self._reply = Reply()
+        self._asked: Asking | None = None  # the call that is made, or was made and is not stored
         self._thinking: asyncio.Task[Any] | None = None
         self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT)
 
@@ -211,7 +212,7 @@ class Turn:
     async def _ask(self) -> Said:
         step, message = len(self._calls) + 1, self.message
         asking = Asking(message.turn, step, message.session, self._attempt, (*self._earlier, *self._own()), self._hint())
-        self._reply = Reply()
+        self._reply, self._asked = Reply(), asking
         said = await ask(self._mind.thinker, asking, self._voice, self._reply)
         self._calls[step] = said.called
         return said
@@ -227,13 +228,19 @@ class Turn:
             ToolCall(turn, step, call.id, call.tool, dict(call.args), place, len(passed), 0.0, call.signature, call.by)
             for place, call in enumerate(passed)
         ]
-        events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls)]
+        events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls), *self._records()]
         stored = await self._mind.bus.append(*events)
         self._reply = Reply()  # its words are stored; an interruption has nothing to save
         # what a dead incarnation had sent and nobody saw may have come first; then that is what this step consists of
         self._remember(events if stored[0].new else await self._history())
         for call in calls:
             self._voice.called(call)
+
+    def _records(self) -> list[Event]:
+        """What tells of the record of the last call, once."""
+        asked, self._asked = self._asked, None
+        recorded = self._mind.thinker.recorder.keep(asked.tape, self.message.turn, asked.step) if asked else None
+        return [self._event(recorded, "recorded", recorded.step, recorded.round)] if recorded else []
 
     def _own(self) -> tuple[Message, ...]:
         return (Message("user", self.message.text), *self._progress.messages())
@@ -256,7 +263,7 @@ class Turn:
         """Store the end, and with it, in one transaction, what was said."""
         message, mind, calls = self.message, self._mind, self._calls.values()
         model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
-        events = []
+        events = self._records()
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
         if ending.text or ending.outcome == "answered":

@@ -24,6 +24,7 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.records import ModelRecorded, Reflected
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "ApprovalGiven",
     "Body",
     "IntentResolved",
+    "ModelRecorded",
     "QuestionAnswered",
     "QuestionAsked",
+    "Reflected",
     "SandboxSettled",
     "ToolStarted",
     "read_body",
