@@ -2,6 +2,7 @@
 
     supervisor            root: forks, restarts and outlives all others
     ├── journal           stores every fact and publishes it; owns journal.db and the bus sockets
+    ├── sandbox           the hands: carries out every tool call in a jail, once; owns all that runs in them
     └── agent:NAME        one mind, one process each: wakes, thinks, answers
 
 They are stopped in the opposite order. A process exists because it alone owns something.
@@ -24,7 +25,10 @@ from anima.tools.registry import BUILT_IN
 _TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 
 #: Infrastructure, in the order of birth; agents follow, all at once.
-TREE = (ChildSpec(name="journal", kind="journal"),)
+TREE = (
+    ChildSpec(name="journal", kind="journal"),
+    ChildSpec(name="sandbox", kind="sandbox", awaited=False),  # nobody needs it up: a call lies in the journal until it is
+)
 
 
 def plan(home: Home, *, strict: bool) -> Plan:

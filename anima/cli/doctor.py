@@ -1,6 +1,6 @@
 """`doctor`: whether this machine and this home carry a house, and what to do where they do not."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from anima.paths import Home
 if TYPE_CHECKING:
     from anima.cli.checks import Finding
 
+_ANSWER_S = 5.0
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 
 
@@ -32,6 +33,7 @@ def doctor(
     findings = [Finding(OK, "house", "is running" if up else "is not running (`animactl up --detach` starts it)")]
     for check in checks():
         findings += check(home)
+    findings += _jail(home, up)
     if deep:
         findings.append(_journal(home, up))
     for finding in findings:
@@ -41,6 +43,39 @@ def doctor(
     bad = sum(finding.verdict == BAD for finding in findings)
     if bad:
         raise Refused(f"{bad} thing{'s' if bad > 1 else ''} above must be put right")
+
+
+def _jail(home: Home, up: bool) -> "list[Finding]":
+    """What this machine gives the jail of the tools, layer by layer: only the running sandbox can try that."""
+    import asyncio
+
+    from anima.bus.client import connect
+    from anima.cli.checks import OK, WARN, Finding
+    from anima.errors import AnimaError
+
+    async def told() -> dict[str, Any]:
+        async with connect(home) as bus:
+            answer: dict[str, Any] = await bus.ask("sandbox", "jail", _ANSWER_S)
+            return answer
+
+    if not up:
+        return [Finding(OK, "jail", "what this machine gives it is told while the house runs")]
+    try:
+        found = asyncio.run(told())
+    except AnimaError as error:
+        return [Finding(WARN, "jail", f"the sandbox does not say what it has: {error}")]
+    there = ", ".join(each["name"] for each in found["layers"] if each["there"]) or "nothing"
+    return [
+        Finding(OK, "jail", f"{there} (built {found.get('builder') or 'native'})"),
+        *(Finding(WARN, "jail", _missing(each)) for each in found["layers"] if not each["there"]),
+    ]
+
+
+def _missing(layer: dict[str, Any]) -> str:
+    return (
+        f"no {layer['name']}: {layer['reason']}; calls of tools are refused, unless an agent does without it in words: "
+        f'layers_off = ["{layer["name"]}"] below [policy] in its agent.toml'
+    )
 
 
 def _journal(home: Home, up: bool) -> "Finding":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -33,6 +34,13 @@ def eventually(what: Callable[[], Any], why: str, timeout_s: float = 20.0, pause
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout_s:g} s: {why}")
         time.sleep(pause_s)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs still; one that is only waited for does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class House:
@@ -102,6 +110,9 @@ class House:
 
     def destroy(self) -> None:
         """Kill whoever is left; a test that left someone behind fails."""
+        below: list[psutil.Process] = []  # also what has an environment of its own, as jailed processes do
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self.supervisor.pid).children(recursive=True) if self.supervisor else []
         if self.supervisor and self.supervisor.poll() is None:
             try:
                 self.stop()
@@ -110,6 +121,7 @@ class House:
                 self.supervisor.wait()
                 pytest.fail("the house did not stop")
         eventually(lambda: not self.leftovers(), f"processes were left behind: {self.leftovers()}", timeout_s=5)
+        eventually(lambda: not any(map(lives, below)), f"some were left behind: {below}", timeout_s=5)
 
     def leftovers(self) -> list[int]:
         """PIDs of processes that belong to this home."""
@@ -218,8 +230,9 @@ def _toml(values: dict[str, Any]) -> list[str]:
     return [f"{key} = {json.dumps(value)}\n" for key, value in values.items()]
 
 
-@pytest.fixture
-def house() -> Iterator[House]:
+@contextlib.contextmanager
+def a_house() -> Iterator[House]:
+    """A house in a directory of its own, of which nothing is left afterwards."""
     root = Path(tempfile.mkdtemp(prefix="anima-"))  # pytest's own paths are too long for a socket
     house = House(root / "home")
     try:
@@ -229,3 +242,18 @@ def house() -> Iterator[House]:
             house.destroy()
         finally:
             shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with a_house() as house:
+        yield house
+
+
+@pytest.fixture
+def caller(house: House) -> Iterator[Any]:
+    """A `Caller` for the test's house, which need not run yet."""
+    from tests.system.caller import Caller
+
+    with Caller(house) as caller:
+        yield caller

@@ -16,6 +16,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -24,6 +25,7 @@ from typing import Any
 
 MARK = b"the secret of the house"  #: stands in every secret of the ground; whoever returns it has read one
 ATTACK_S = 5
+KEPT: list[bytearray] = []  #: memory that must not be given back
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -132,8 +134,9 @@ def attempt(what: str, arguments: list[Any]) -> tuple[bool, str]:
 
 
 def read(path: str) -> str:
-    """The beginning of a file."""
-    return "read " + repr(Path(path).read_bytes()[:80])
+    """The beginning of a file that is not empty."""
+    found = Path(path).read_bytes()[:80]
+    return f"read {found!r}" if found else ""
 
 
 def names_in(path: str) -> str:
@@ -165,16 +168,16 @@ def roots_of_others(path: str) -> str:
     return ""
 
 
-def descriptors_of_others() -> str:
-    """A secret through any descriptor of any process seen in /proc, our own included."""
-    for folder in Path("/proc").glob("[0-9]*/fd"):
+def descriptors_of_others(owner: int) -> str:
+    """A secret through any descriptor of our owner, of the first process or of our own."""
+    for pid in (owner, os.getppid(), 1, "self"):
         try:
-            entries = list(folder.iterdir())
+            entries = list(Path(f"/proc/{pid}/fd").iterdir())
         except OSError:
             continue
         for entry in entries:
             try:
-                if Path(os.readlink(entry)).is_absolute() and not os.path.isdir(entry) and MARK in entry.read_bytes()[:200]:
+                if os.readlink(entry).startswith("/") and entry.is_file() and MARK in entry.read_bytes()[:200]:
                     return f"{entry}"
             except OSError:
                 continue
@@ -244,13 +247,19 @@ def write(path: str) -> str:
 
 def append(path: str) -> str:
     """Open an existing file for writing, and leave it as it is."""
-    os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
-    return f"opened {path} for writing"
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    return f"opened {path} for writing" if stat.S_ISREG(os.fstat(fd).st_mode) else ""  # /dev/null in its place takes anything
 
 
 def make_folder(path: str) -> str:
     """A directory, with those above it."""
     os.makedirs(path)
+    return f"made {path}"
+
+
+def make_one_folder(path: str) -> str:
+    """A directory where the one above it is."""
+    os.mkdir(path)
     return f"made {path}"
 
 
@@ -618,6 +627,7 @@ def others_seen() -> str:
 
 def become_root(path: str) -> str:
     """Run a setuid copy of `id` as somebody else than root."""
+    program_ = os.open(path, os.O_RDONLY)
     if os.getuid() == 0:
         try:
             os.setuid(65534)
@@ -628,7 +638,10 @@ def become_root(path: str) -> str:
     child = os.fork()
     if child == 0:
         os.dup2(send, 1)
-        os.execv(path, [path, "-u"])
+        try:
+            os.execve(program_, ["id", "-u"], {})
+        finally:
+            os._exit(1)
     os.close(send)
     with os.fdopen(receive) as stream:
         after = stream.read().strip()
@@ -693,21 +706,17 @@ def fork_bomb(seconds: float) -> int:
 
 def take_memory(count: int, piece: int = 8 * 2**20) -> int:
     """Hold `count` bytes, each page written; how many there were."""
-    held = []
-    for _ in range(0, count, piece):
-        block = bytearray(piece)
-        block[::4096] = b"x" * len(range(0, piece, 4096))
-        held.append(block)
-    return len(held) * piece
+    KEPT.extend(bytearray(b"x") * piece for _ in range(0, count, piece))
+    return len(KEPT) * piece
 
 
-def take_memory_in_many(processes: int, count: int) -> int:
+def take_memory_in_many(processes: int, count: int, seconds: float) -> int:
     """The same, spread over `processes` children of which none is over the limit alone."""
     children = []
     for _ in range(processes):
         if (child := os.fork()) == 0:
             take_memory(count)
-            time.sleep(30)
+            time.sleep(seconds)
             os._exit(0)
         children.append(child)
     for child in children:
@@ -841,6 +850,17 @@ def from_folder(folder: str, what: str, arguments: list[Any]) -> list[Any]:
     return list(attempt(what, arguments))
 
 
+def users() -> dict[str, Any]:
+    """Who we are."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return {
+        "uid": os.getuid(),
+        "groups": os.getgroups(),
+        "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16) | int(status["CapBnd"], 16),
+        "map": Path("/proc/self/uid_map").read_text(),
+    }
+
+
 def names_of_environment() -> list[str]:
     """The names of our variables."""
     return sorted(os.environ)
@@ -850,17 +870,19 @@ def be_seen(seconds: float) -> str:
     """Leave traces where another jail could meet them, and wait whether one does."""
     Path("/tmp/trace").write_text("here")
     Path("/dev/shm/trace").write_text("here")
-    with socket.socket(socket.AF_UNIX) as ear, socket.socket(socket.AF_INET) as port:
-        ear.bind("\0anima-be-seen")
+    ears = [socket.socket(socket.AF_UNIX)]
+    ears[0].bind("\0anima-be-seen")
+    with contextlib.suppress(OSError):  # most jails have no such sockets at all
+        ears.append(socket.socket(socket.AF_INET))
+        ears[1].bind(("127.0.0.1", 45671))
+    for ear in ears:
         ear.listen()
-        port.bind(("127.0.0.1", 45671))
-        port.listen()
-        met = []
-        signal.signal(signal.SIGUSR1, lambda *_: met.append("signalled"))
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            ready, _, _ = select.select([ear, port], [], [], 0.1)
-            met += ["connected"] if ready else []
+    met: list[str] = []
+    signal.signal(signal.SIGUSR1, lambda *_: met.append("signalled"))
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ready, _, _ = select.select(ears, [], [], 0.1)
+        met += ["connected"] if ready else []
     return ", ".join(met) or "was not met"
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from anima.sandbox.jail.jails import Jails
 from jail_attacks import MARK
 
+from anima.sandbox.jail.jails import Jails
 from anima.sandbox.jail.spec import JailSpec, Order, Outcome
 
 HERE = Path(__file__).parent

@@ -17,7 +17,6 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 from anima.sandbox.jail.jails import Jails  # noqa: E402
-
 from anima.sandbox.jail.spec import JailSpec, Limits, Order  # noqa: E402
 
 _ERRNO, _ALLOW = 0x00050000, 0x7FFF0000

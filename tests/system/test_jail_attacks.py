@@ -26,7 +26,7 @@ Results = Callable[[str], dict[str, list[Any]]]
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """All attacks in one jail, with the layers that are said: "all", "none", or the only one. Each once."""
+    """All attacks in one jail, with the layers that are said: "all", "none" (no jail), RIGHTS, or the only one. Each once."""
 
     def fresh(name: str) -> Path:
         return tmp_path_factory.mktemp(name)
@@ -38,7 +38,8 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Results:
                 return without_a_jail("battery", [jail_table.attacks(at)], at)
         off = frozenset() if layers == "all" else frozenset(LAYERS) - {layers}
         with yard(fresh(layers)) as ours:
-            return ours.answer("battery", jail_table.attacks(ours.at), off=off)
+            hidden = ours.at.guarded if layers in ("all", "namespaces") else (ours.at.house,)  # else the order is refused
+            return ours.answer("battery", jail_table.attacks(ours.at), off=off, protected=hidden)
 
     return results
 
@@ -66,5 +67,5 @@ def test_one_layer_alone_holds(tried: Results, label: str, layer: str) -> None:
 
 def test_every_attack_has_its_layers_and_nothing_else_does() -> None:
     assert set(jail_table.HELD) == set(LABELS)
-    assert {layer for layers in jail_table.HELD.values() for layer in layers} <= set(LAYERS)
+    assert {layer for layers in jail_table.HELD.values() for layer in layers} <= {*LAYERS, jail_table.RIGHTS}
     assert all(jail_table.HELD.values()), "each is held by a layer that has a name"

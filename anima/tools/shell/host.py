@@ -3,7 +3,7 @@
 It is started in the same jail as a call of `exec` would be, with its input and output as the link, and serves until its
 input ends. What it needs of the sandbox: a jailed child without a wall limit of its own, that can be written to and read from.
 
-    frame   = 4 bytes length, big-endian, then one msgpack map of at most `frame_bytes_max`
+    frame   = see anima/wire/pipes.py
     request = {id, name, args, context}    answered by {id, ok, text, data}, in the order in which they end
             | {id, interrupt: CALL}        ends what the call CALL runs; answered by {id, ok, text, data}
 
@@ -11,22 +11,18 @@ Calls run beside each other, each in a thread; a shell takes one at a time. When
 """
 
 import os
-import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import msgpack
-
-from anima.limits import message_bytes_max
+from anima.errors import BadMessage
 from anima.tools.context import Context
 from anima.tools.run import answer, perform
 from anima.tools.shell.kept import Kept
 from anima.tools.tool import Result
+from anima.wire.pipes import HEAD, frame_size, pack_frame, read_body
 
-frame_bytes_max = message_bytes_max
-_LENGTH = struct.Struct(">I")
 _CALLS_MAX = 32  #: at the same time; further ones wait in the link
 
 
@@ -79,25 +75,21 @@ def _answer_to(request: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
 
 def send_frame(fd: int, message: Mapping[str, Any]) -> None:
     """Send one frame whole. Raises OSError if the other side is gone."""
-    packed: bytes = msgpack.packb(message)
-    rest = memoryview(_LENGTH.pack(len(packed)) + packed)
+    rest = memoryview(pack_frame(message))
     while rest:
         rest = rest[os.write(fd, rest) :]
 
 
 def read_frame(fd: int) -> dict[str, Any] | None:
     """The next frame, None when the input ends or what comes is no frame (both sides are ours: then it is over)."""
-    head = _exactly(fd, _LENGTH.size)
-    if head is None or (size := _LENGTH.unpack(head)[0]) > frame_bytes_max:
-        return None
-    body = _exactly(fd, size)
-    if body is None:
+    head = _exactly(fd, HEAD.size)
+    if head is None:
         return None
     try:
-        found = msgpack.unpackb(body)
-    except ValueError:
+        body = _exactly(fd, frame_size(head))
+        return None if body is None else read_body(body)
+    except BadMessage:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _exactly(fd: int, size: int) -> bytes | None:

@@ -1,0 +1,1 @@
+"""The hands: the only part that runs what a model asked for, each call in a jail of its own."""
