@@ -109,7 +109,7 @@ class Finder:
             if name not in self._places.get(file, {}):
                 self._places[file] = dict(_places(path))
             if name not in self._places[file]:
-                raise Refused(f"{path} lacks the part {name}: its last seconds did not reach the disk; this call cannot be shown")
+                raise Refused(f"{path} lacks the part {name}: its last words did not reach the disk; it cannot be shown")
             at, length = self._places[file][name]
             with path.open("rb") as opened:
                 opened.seek(at)

@@ -228,7 +228,8 @@ class Turn:
             ToolCall(turn, step, call.id, call.tool, dict(call.args), place, len(passed), 0.0, call.signature, call.by)
             for place, call in enumerate(passed)
         ]
-        events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls), *self._records()]
+        events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls)]
+        events += self._records()
         stored = await self._mind.bus.append(*events)
         self._reply = Reply()  # its words are stored; an interruption has nothing to save
         # what a dead incarnation had sent and nobody saw may have come first; then that is what this step consists of
@@ -263,9 +264,10 @@ class Turn:
         """Store the end, and with it, in one transaction, what was said."""
         message, mind, calls = self.message, self._mind, self._calls.values()
         model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
-        events = self._records()
+        events = []
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
+        events += self._records()
         if ending.text or ending.outcome == "answered":
             events.append(self._event(AgentMessage(ending.text, message.turn, model), "answer"))
         if ending.outcome == "failed":

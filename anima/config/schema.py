@@ -139,7 +139,7 @@ class Record:
     """What is kept of calls of models, so that `animactl replay` can show a turn as it was."""
 
     on: bool = option(True, "keep what models were shown and said, compressed, in state/record")
-    keep_days: int = option(30, "days after which it is deleted; the journal itself keeps everything", "days", min=1, max=36_500)
+    keep_days: int = option(30, "days after which it is deleted; the journal keeps everything", "days", min=1, max=36_500)
 
 
 @dataclass(frozen=True)
