@@ -28,11 +28,11 @@ LOCALTIME = Path("/etc/localtime")
 class Thinker:
     """One model and the prompt around it. An agent whose model cannot be opened still lives, and says so when asked."""
 
-    def __init__(self, folder: Folder, house: House) -> None:
+    def __init__(self, folder: Folder, house: House, model: Model | None = None) -> None:
         self._folder = folder
         self._access = Access(os.environ, folder.place, house.models, house.definitions)
         self._choice = _choose(folder.settings.model or house.models.default, self._access)
-        self._model: Model | None = None
+        self._model = model
         self._started_at = time.time()
         self.recorder = Recorder(Shelf(folder.records, house.record.keep_days) if house.record.on else None)
         self.toolbox = Toolbox(folder.name, folder.settings.policy)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from anima import __version__
-from anima.cli import agents, audit, chat, doctor, events, house, logs, models, settings, status, talk
+from anima.cli import agents, audit, chat, doctor, events, house, logs, models, replay, settings, status, talk
 from anima.cli.terminal import complain
 from anima.errors import AnimaError
 from anima.paths import find_home
@@ -48,6 +48,7 @@ for _command, _name in (
     (audit.audit, "audit"),
     (doctor.doctor, "doctor"),
     (models.models, "models"),
+    (replay.replay, "replay"),
     (house.reload, "reload"),
 ):
     app.command(_name)(_command)
