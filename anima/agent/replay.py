@@ -54,7 +54,7 @@ async def replay(home: Home, wanted: Wanted) -> Iterator[dict[str, Any]]:
     if not played:
         raise Refused(f"no model was called in the turn of message {message.seq}; there is nothing to replay")
     if wanted.export:
-        _export(Path(wanted.export), script(past, played))
+        _export(Path(wanted.export), script(past, [each for each in played if each.step <= (wanted.until or each.step)]))
     folder = today(home, past, played, house)
     live = _open(wanted.model, folder, house) if wanted.model else None
     show = await rehearse(past, played, folder, house, wanted.until, live)
@@ -120,7 +120,7 @@ def _step(number: int, scene: Scene, events: list[Event], live: Model | None) ->
         "today": digest_of(scene.request, about) if compared else "",
         "messages": len(scene.request.messages),
         "same": digest_of(scene.request, about) == then.digest if then and then.request else None,
-        "departs": departures(then.request, scene.request) if then and then.request else [],
+        "departs": _departs(then, scene) if then else [],
         "diff": difference(then.request, scene.request) if then and then.request else "",
         "missing": then.missing if then else "the recorded turn had no such step",
         "thinking": reply.thinking,
@@ -128,6 +128,13 @@ def _step(number: int, scene: Scene, events: list[Event], live: Model | None) ->
         "error": then.error if then and not live else "",
         "calls": _calls(events, then.step if then else number) if not (then and then.round) else [],
     }
+
+
+def _departs(then: Played, scene: Scene) -> list[str]:
+    found = departures(then.request, scene.request) if then.request else []
+    if names := then.about.get("changed_by"):
+        found.append(f"the hooks {', '.join(names)} changed it then; a replay calls none")
+    return found
 
 
 def _calls(events: list[Event], step: int) -> list[dict[str, Any]]:

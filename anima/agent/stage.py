@@ -158,6 +158,8 @@ async def rehearse(past: Past, played: Sequence[Played], folder: Folder, house: 
 
     await stage.serve("sandbox", {"tools": tools})
     quiet = replace(house, record=replace(house.record, on=False))
+    alone = replace(folder.settings, reflection=replace(folder.settings.reflection, hooks=()))  # they may do anything
+    folder = replace(folder, settings=alone)
     async with Thinker(folder, quiet, prompter) as thinker:
         thinker.toolbox.refresh(stage)
         for _ in range(_SETTLE):

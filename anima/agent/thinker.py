@@ -10,14 +10,15 @@ from typing import Any, Self
 
 from anima.agent.dialect import spelled
 from anima.agent.folder import Folder
+from anima.agent.hooks import Hooks
 from anima.agent.prompt import about_tools, system_prompt
 from anima.agent.shelf import Shelf
 from anima.agent.tape import Recorder, Tape
 from anima.agent.toolbox import Toolbox, specs
 from anima.config.schema import House
 from anima.errors import ConfigError
-from anima.nous.choose import Access, Choice, choose, open_model
-from anima.nous.model import Delta, Message, Model, Request
+from anima.nous.choose import Access, Choice, choose, fast_model, open_model
+from anima.nous.model import Delta, Message, Model, Reply, Request
 from anima.nous.ollama import probe
 from anima.tools.formats import Parsed, parse_calls
 from anima.tools.tool import Tool
@@ -32,7 +33,9 @@ class Thinker:
         self._folder = folder
         self._access = Access(os.environ, folder.place, house.models, house.definitions)
         self._choice = _choose(folder.settings.model or house.models.default, self._access)
-        self._model = model
+        self._given = model  # answers instead of all others
+        self._models: dict[str, Model] = {}
+        self.hooks = Hooks(folder.settings.reflection.hooks)
         self._started_at = time.time()
         self.recorder = Recorder(Shelf(folder.records, house.record.keep_days) if house.record.on else None)
         self.toolbox = Toolbox(folder.name, folder.settings.policy)
@@ -45,13 +48,19 @@ class Thinker:
     ) -> None:
         await self.toolbox.close()
         self.recorder.close()
-        if self._model:
-            await self._model.close()
+        for model in (*self._models.values(), *([self._given] if self._given else [])):
+            await model.close()
 
     @property
     def model(self) -> str:
         """The model's name, as provider:model."""
         return self._choice.model_name
+
+    @property
+    def judge(self) -> str:
+        """The name of the model that evaluates drafts."""
+        settings = self._folder.settings
+        return settings.reflection.model.strip() or fast_model(settings.fast_model, self.model, self._access)
 
     @property
     def writes_calls(self) -> bool:
@@ -63,14 +72,21 @@ class Thinker:
         return parse_calls(reply, self.toolbox.allowed())
 
     def ask(
-        self, conversation: tuple[Message, ...], session: str, attempt: int, hint: str = "", tape: Tape | None = None
+        self,
+        conversation: tuple[Message, ...],
+        session: str,
+        attempt: int,
+        hint: str = "",
+        tape: Tape | None = None,
+        by: str = "",
     ) -> AsyncIterator[Delta]:
         """The model's answer as it comes; `hint` is the text that says which tools may be needed. `tape` overhears it.
 
+        Another model `by` is asked the same as this one would be.
+
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
-        if self._model is None:
-            self._model = open_model(self._choice.model_name, self._access, self._folder.settings.fallbacks)
+        model = self._opened(by or self.model)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
@@ -85,10 +101,27 @@ class Thinker:
             facts=facts,
             reminder=self._folder.always,
         )
-        if tape is None:
-            return self._model.stream(request)
-        tape.request, tape.model, tape.about = request, self.model, self._about()
-        return tape.overhear(self._model.stream(request))
+        return self._stream(model, request, tape or Tape(), by or self.model)
+
+    async def _stream(self, model: Model, request: Request, tape: Tape, name: str) -> AsyncIterator[Delta]:
+        """The model's answer, with the hooks around it."""
+        request, changed = await self.hooks.before_model(request)
+        tape.request, tape.model, tape.about = request, name, self._about() | ({"changed_by": changed} if changed else {})
+        async for delta in tape.overhear(model.stream(request)):
+            yield delta
+        if await self.hooks.looks_at_replies():
+            reply = Reply()
+            for delta in tape.deltas:
+                reply.add(delta)
+            await self.hooks.after_model(request, reply)
+
+    def _opened(self, name: str) -> Model:
+        if self._given:
+            return self._given
+        if name not in self._models:
+            fallbacks = self._folder.settings.fallbacks if name == self.model else ()
+            self._models[name] = open_model(name, self._access, fallbacks)
+        return self._models[name]
 
     def _about(self) -> dict[str, Any]:
         """What shapes a request and does not show in it."""

@@ -19,7 +19,7 @@ _ARGS_CHARS = 100
 _INDENT = "  "
 
 
-def replay(  # noqa: PLR0913, PLR0917 - a command line is one parameter per option
+def replay(  # noqa: PLR0913 - a command line is one parameter per option
     context: typer.Context,
     turn: Annotated[str, typer.Argument(help="Number of the message, or the beginning of its id.")],
     *,

@@ -20,7 +20,7 @@ def test_a_turn_is_replayed_departs_where_its_persona_was_edited_and_becomes_a_s
 
     turn, first, second, end = [json.loads(line) for line in house.ctl("replay", seq, "--json").stdout.splitlines()]
     assert turn["question"] == "what is there?"
-    assert first["same"] and second["same"], first["diff"] + second["diff"]
+    assert (first["same"], second["same"]) == (True, True), first["diff"] + second["diff"]
     assert first["calls"][0]["tool"] == "list_folder"
     assert first["calls"][0]["text"] == house.events("--kind", "tool_response")[0]["data"]["text"]
     assert (end["answer"], end["same"]) == ("nothing there", True)

@@ -57,7 +57,7 @@ async def test_a_turn_is_rebuilt_byte_for_byte_from_what_was_kept(house: ArmedHo
     stored = len(house.bus.events)
     turn, first, second, end = await played(house, said)
     assert (turn["question"], turn["answer"], turn["outcome"]) == ("look", "there is a file", "answered")
-    assert first["same"] and second["same"], first["diff"] + second["diff"]
+    assert (first["same"], second["same"]) == (True, True), first["diff"] + second["diff"]
     assert first["recorded"] == first["today"] != second["recorded"]
     assert (first["thinking"], first["text"]) == ("hm", "I loök.")
     assert [(call["tool"], call["text"], call["ok"]) for call in first["calls"]] == [
