@@ -33,7 +33,7 @@ class Thinker:
         self._folder = folder
         self._access = Access(os.environ, folder.place, house.models, house.definitions)
         self._choice = _choose(folder.settings.model or house.models.default, self._access)
-        self._given = model  # answers instead of all others
+        self._model = model  # answers instead of all others
         self._models: dict[str, Model] = {}
         self.hooks = Hooks(folder.settings.reflection.hooks)
         self._started_at = time.time()
@@ -48,7 +48,7 @@ class Thinker:
     ) -> None:
         await self.toolbox.close()
         self.recorder.close()
-        for model in (*self._models.values(), *([self._given] if self._given else [])):
+        for model in (*self._models.values(), *([self._model] if self._model else [])):
             await model.close()
 
     @property
@@ -116,8 +116,8 @@ class Thinker:
             await self.hooks.after_model(request, reply)
 
     def _opened(self, name: str) -> Model:
-        if self._given:
-            return self._given
+        if self._model:
+            return self._model
         if name not in self._models:
             fallbacks = self._folder.settings.fallbacks if name == self.model else ()
             self._models[name] = open_model(name, self._access, fallbacks)
