@@ -23,7 +23,7 @@ run: $(VENV)/.run
 		echo "Stop:   $(CTL) down"; fi
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests.everything $(ARGS)
 
 soak: $(VENV)/.test
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)

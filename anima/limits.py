@@ -67,6 +67,7 @@ hosts_max = 32  # long-lived children of sessions: one more, and the one idle fo
 host_idle_s = 1_800.0  # a long-lived child without shells and running commands ends after this
 host_shell_idle_s = 86_400.0  # and one with shells
 spill_folder_bytes_max = 256 * MIB  # kept outputs of one agent's calls; the oldest go first
+spill_files_max = 10_000  # of them
 
 # tools
 tool_wall_s = 120.0  # a call of a tool that asks for nothing else; a model may ask for less, never for more

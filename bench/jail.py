@@ -85,8 +85,8 @@ async def measure(rows: list[Row], rounds: int) -> list[list[str]]:
 
 async def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="anima-bench-") as folder:
-        jails = await Jails.open()
-        bubbled = await Jails.open(builder="bubblewrap") if works(["bwrap", "--version"]) else None
+        jails = await Jails.open(("subprocess",))
+        bubbled = await Jails.open(("subprocess",), builder="bubblewrap") if works(["bwrap", "--version"]) else None
         call = ("subprocess:call", [TRUE])
         workspace = Path(folder)
         rows: list[Row] = [

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from anima.bus.client import connect
 from anima.clock import SYSTEM
@@ -28,6 +28,7 @@ from anima.sandbox.catalogue import Catalogue
 from anima.sandbox.desk import Desk
 from anima.sandbox.hands import Hands
 from anima.sandbox.intents import Intents
+from anima.sandbox.jail.bubblewrap import Builder
 from anima.sandbox.jail.jails import Jails
 from anima.sandbox.jail.spec import JailSpec, Order
 from anima.sandbox.memory import Memory
@@ -47,7 +48,8 @@ async def main(process: Process) -> None:
     reach = crash_points(process.home)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(connect(process.home))
-        jails = await Jails.open(PRELOAD, parallel=calls_running_max)  # whose turn it is decides the turnstile
+        builder = cast("Builder", process.settings.sandbox.builder)
+        jails = await Jails.open(PRELOAD, parallel=calls_running_max, builder=builder)  # whose turn it is decides the turnstile
         stack.push_async_callback(jails.close)
         workshop = Workshop(process.home, jails)
         stack.push_async_callback(workshop.close)
@@ -100,4 +102,4 @@ async def load_foreign(home: Home, jails: Jails) -> Mapping[str, Any]:
 def describe(jails: Jails) -> dict[str, Any]:
     """What this machine gives a jail, for `animactl doctor`."""
     layers = [{"name": each.name, "there": each.there, "reason": each.reason} for each in jails.report()]
-    return {"layers": layers, "builder": getattr(jails, "builder", "native")}
+    return {"layers": layers, "builder": jails.builder}

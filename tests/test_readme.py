@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import daemons
 from anima.wire.events import KINDS
 
@@ -42,9 +44,10 @@ def test_every_kind_of_event_says_what_it_is() -> None:
         assert not body.__doc__.startswith(f"{body.__name__}("), f"{kind} lacks a docstring"
 
 
-def test_every_test_named_in_the_list_of_faults_exists() -> None:
+@pytest.mark.parametrize(("document", "least"), [("faults.md", 50), ("jail.md", 50)])
+def test_every_test_a_document_names_exists(document: str, least: int) -> None:
     written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "faults.md").read_text())
-    assert len(named) > 50
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / document).read_text()))
+    assert len(named) > least
     for name in named:
-        assert f"def {name}(" in written, f"docs/faults.md names {name}, which is not there"
+        assert f"def {name}(" in written, f"docs/{document} names {name}, which is not there"

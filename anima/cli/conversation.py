@@ -6,12 +6,15 @@ from contextlib import suppress
 
 from anima.bus.client import Client
 from anima.cli import root
+from anima.cli.demands import Asked, Decided, Demand, Demands
+from anima.cli.doing import called_line, returned_line
 from anima.cli.live import CHECK_S, SOURCE, append, listening, stalled
 from anima.cli.page import Page
-from anima.cli.turn import Doing, Ended, Piece, Shown, TurnView, Voided
+from anima.cli.terminal import visible, width
+from anima.cli.turn import Called, Ended, Piece, Returned, Shown, TurnView, Voided
 from anima.errors import AnimaError, Unavailable
 from anima.paths import Home
-from anima.wire.events import Event, InterruptAsked, SessionCleared, UserMessage, event
+from anima.wire.events import Body, Event, InterruptAsked, SessionCleared, UserMessage, event
 from anima.wire.frames import Query
 from anima.wire.whispers import Whisper
 
@@ -32,6 +35,8 @@ class Conversation:
         self._turn = ""
         self._trouble = ""
         self._mine: set[str] = set()  # ids of our own messages
+        self._demands = Demands()  # of the session, whoever's turn it is
+        self._news = threading.Event()  # something the waiting thread wants to know has changed
 
     async def live(self, ready: threading.Event) -> None:
         """Show the history, then everything that happens, until cancelled."""
@@ -39,6 +44,7 @@ class Conversation:
         try:
             await self._introduce()
             head = await self._history()
+            await self._recall()
             async with listening(self._client, self._agent, head) as ear:
                 ready.set()
                 while True:
@@ -61,6 +67,31 @@ class Conversation:
         """Ask the agent to leave the turn."""
         await append(self._client, InterruptAsked(self._turn), self._agent, self._session)
 
+    def demand(self) -> Demand | None:
+        """What waits for the person, the oldest first."""
+        return next(iter(list(self._demands.open.values())), None)
+
+    def wait(self) -> Demand | None:
+        """Until no answer is awaited (None), or something waits for the person meanwhile. For the thread of the person."""
+        while True:
+            self._news.clear()
+            if self.idle.is_set():
+                return None
+            if demand := self.demand():
+                return demand
+            self._news.wait()
+
+    async def decide(self, demand: Demand, word: Body) -> bool:
+        """Store the person's word; False if the demand was settled before."""
+        if not self._demands.settle(demand.id, "decided"):
+            return False
+        try:
+            await append(self._client, word, demand.agent, demand.session)
+        except AnimaError:
+            self._demands.add(demand)  # a second word would be harmless: the first one counts
+            raise
+        return True
+
     async def clear(self) -> None:
         """Begin the conversation anew."""
         await append(self._client, SessionCleared(), self._agent, self._session)
@@ -71,6 +102,14 @@ class Conversation:
             told = await self._client.ask(f"agent:{self._agent}", "system", INTRODUCTION_S)
             if why := str(told.get("why", "")):
                 self._page.remark(f"({why})")
+
+    async def _recall(self) -> None:
+        """What has been waiting since before; a sandbox that is away will be heard of when it is back."""
+        with suppress(AnimaError):
+            told = await self._client.ask("sandbox", "waiting", INTRODUCTION_S)
+            for row in told["waiting"]:
+                if (row["agent"], row["session"]) == (self._agent, self._session):
+                    self._demands.add(Demand.of(row))
 
     async def _history(self) -> int:
         query = Query(agent=self._agent, session=self._session, kinds=_SAID, newest=True, limit=HISTORY_MAX)
@@ -87,6 +126,9 @@ class Conversation:
             for shown in self._view.take(item):
                 self._trouble = ""  # that it goes on says enough
                 self._show(shown)
+        if isinstance(item, Event):
+            for change in self._demands.take(item):
+                self._notice(change)
         if isinstance(item, Event) and item.id not in self._mine and item.data.get("turn", "") not in self._mine:
             self._tell(item)
 
@@ -109,14 +151,27 @@ class Conversation:
                 self._page.stream(self._agent, text)
             case Voided(why):
                 self._page.remark(f"… ({why})")
-            case Doing(text) if text:
-                self._page.remark(f"… {text}")
+            case Called(tool, args):
+                self._page.remark(called_line(tool, args, width()))
+            case Returned(tool, outcome, duration_s, text):
+                self._page.remark(returned_line(tool, outcome, duration_s, text, width()))
             case Ended(outcome, reason):
                 self._page.close()
                 if outcome != "answered":
                     self._page.remark(f"({reason or outcome})")
                 self._view = None
                 self.idle.set()
+                self._news.set()
+
+    def _notice(self, change: Asked | Decided) -> None:
+        """Something waits for the person, or does so no more because somebody else was faster."""
+        match change:
+            case Asked(demand):
+                if self.idle.is_set():  # the person is at the prompt, with a turn of somebody else's going on
+                    self._page.remark(f"({visible(demand.tool)} waits for your word; Enter shows it)", "yellow")
+                self._news.set()
+            case Decided(demand, how):
+                self._page.remark(f"({visible(demand.tool)}: {how})")
 
     async def _look(self) -> None:
         """While an answer is awaited: say once what keeps it, and once that it goes on."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from anima.wire.events import Event
     from anima.wire.frames import Query
 
-_COLOURS = {"user_message": "cyan", "agent_message": "green", "system_message": "yellow", "process_parked": "red"}
-_TOLD = ("text", "reason", "name", "outcome", "model", "tool", "turn")  #: fields worth a line, the first that is there
+_COLOURS = {
+    "user_message": "cyan",
+    "agent_message": "green",
+    "system_message": "yellow",
+    "process_parked": "red",
+    "tool_call": "blue",
+    "tool_response": "blue",
+    "approval_asked": "yellow",
+    "question_asked": "yellow",
+}
 
 
 def events(  # noqa: PLR0913, PLR0917 - a command line is one parameter per option
@@ -104,19 +112,14 @@ def json_line(event: "Event") -> str:
 
 def human_line(event: "Event", columns: int) -> str:
     """`seq time kind agent/session source: short text`, of at most `columns` on a terminal and whole elsewhere."""
+    from anima.cli.telling import tell
     from anima.log.lines import stamp
 
     place = f"{event.agent}/{event.session}" if event.session else event.agent or "house"
     head = f"{event.seq:>6} {stamp(event.ts)} "
-    tail = f"{place} {event.source}: {_told(event.data)}"
+    tail = f"{place} {event.source}: {tell(event.kind, event.data)}"
     room = columns - len(head) - len(event.kind) - 1
     return head + colour(event.kind, _COLOURS.get(event.kind, "grey")) + " " + one_line(tail, max(room, 20))
-
-
-def _told(data: dict[str, Any]) -> str:
-    """What is worth telling of an event's data, shortest first."""
-    words = [str(data[key]) for key in _TOLD if data.get(key)]
-    return " · ".join(words[:2]) if words else " ".join(f"{key}={value}" for key, value in data.items())
 
 
 def _check_kind(name: str) -> str:

@@ -1,7 +1,7 @@
 """`animactl`: the program's commands, what they have in common, and how they fail.
 
-A command exits 0 when it did what was asked, 1 when it could not, 2 when it was called wrongly, 130 on Ctrl-C. Why it
-could not is one line on stderr.
+A command exits 0 when it did what was asked, 1 when it could not, 2 when it was called wrongly, 130 on Ctrl-C; `tool call`
+and `jobs --kill` exit 3 when policy or a person did not allow it. Why it could not is one line on stderr.
 """
 
 import io
@@ -12,13 +12,33 @@ from typing import Annotated
 import typer
 
 from anima import __version__
-from anima.cli import agents, audit, chat, doctor, events, house, logs, models, replay, settings, status, talk
+from anima.cli import (
+    agents,
+    approvals,
+    audit,
+    call,
+    chat,
+    doctor,
+    events,
+    house,
+    intents,
+    jobs,
+    logs,
+    models,
+    replay,
+    settings,
+    status,
+    talk,
+    tools,
+)
+from anima.cli.groups import Grouped
 from anima.cli.terminal import complain
 from anima.errors import AnimaError
 from anima.paths import find_home
 
 app = typer.Typer(
     name="animactl",
+    cls=Grouped,
     help="Run a house of agents: one process per agent, and nothing said is lost.",
     epilog="The house is $ANIMA_HOME, or ~/.anima. Begin with: animactl up --detach; animactl create arya; animactl chat arya",
     no_args_is_help=True,
@@ -43,6 +63,12 @@ for _command, _name in (
     (chat.chat, "chat"),
     (agents.clear, "clear"),
     (agents.system, "system"),
+    (tools.tools, "tools"),
+    (approvals.approvals, "approvals"),
+    (approvals.approve, "approve"),
+    (approvals.deny, "deny"),
+    (approvals.answer, "answer"),
+    (jobs.jobs, "jobs"),
     (events.events, "events"),
     (logs.logs, "logs"),
     (audit.audit, "audit"),
@@ -53,6 +79,8 @@ for _command, _name in (
 ):
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")
+app.add_typer(call.app, name="tool")
+app.add_typer(intents.app, name="intents")
 
 
 def _version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from anima.cli import root
 from anima.cli.names import Name, Session
-from anima.cli.terminal import clean, is_terminal, note
+from anima.cli.terminal import clean, is_terminal, note, visible, width
 from anima.cli.words import check_session, gather, standard_input
 from anima.errors import Refused
 from anima.paths import Home
@@ -55,7 +55,7 @@ def ask(  # noqa: PLR0913, PLR0917 - a command line is one parameter per option
         raise Refused(f"{reason} (nothing was sent)")
     question = Question(home, name, check_session(session), message, timeout)
     screen = _Screen() if is_terminal(sys.stdout) and not as_json else None
-    event, ended = live.run(home, lambda bus: settle(bus, question, screen.show if screen else lambda _: None))
+    event, ended = live.run(home, lambda bus: settle(bus, question, screen.show if screen else show_demands))
     if as_json:
         print(json.dumps(_fields(event, ended), ensure_ascii=False))
     elif screen:
@@ -94,6 +94,21 @@ def send(
         note(f"{reason}; the message waits until then")
 
 
+def show_demands(shown: "Shown") -> None:
+    """Say on stderr what waits for the person, and how to decide; the command waits on."""
+    from anima.cli.demands import Asked, Decided
+
+    match shown:
+        case Asked(demand):
+            for line in demand.lines(width(sys.stderr)):
+                print(line, file=sys.stderr)
+            note(f"waiting for your word: {demand.command}")
+        case Decided(demand, how):
+            note(f"{visible(demand.tool)}: {how}")
+        case _:
+            pass
+
+
 class _Screen:
     """A terminal on which an answer appears as it comes."""
 
@@ -102,7 +117,8 @@ class _Screen:
 
     def show(self, shown: "Shown") -> None:
         """Print what follows."""
-        from anima.cli.turn import Doing, Piece, Voided
+        from anima.cli.doing import called_line, returned_line
+        from anima.cli.turn import Called, Piece, Returned, Voided
 
         match shown:
             case Piece(text):
@@ -112,11 +128,15 @@ class _Screen:
             case Voided(why):
                 self.end()
                 note(f"… ({why})")
-            case Doing(text):
+            case Called(tool, args):
                 self.end()
-                note(f"… {clean(text)}")
+                note(called_line(tool, args, width()))
+            case Returned(tool, outcome, duration_s, text):
+                self.end()
+                note(returned_line(tool, outcome, duration_s, text, width()))
             case _:
-                pass
+                self.end()
+                show_demands(shown)
 
     def end(self) -> None:
         """Begin a new line, if not at the margin already."""

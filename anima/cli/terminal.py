@@ -21,9 +21,9 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
-def width() -> int:
-    """Columns of the terminal; for a pipe or a file nothing is cut."""
-    return shutil.get_terminal_size((80 if is_terminal(sys.stdout) else NO_TERMINAL_COLUMNS, 24)).columns
+def width(stream: TextIO | None = None) -> int:
+    """Columns of the terminal behind `stream` (stdout); for a pipe or a file nothing is cut."""
+    return shutil.get_terminal_size((80 if is_terminal(stream or sys.stdout) else NO_TERMINAL_COLUMNS, 24)).columns
 
 
 def colour(text: str, name: str, stream: TextIO | None = None) -> str:
@@ -37,6 +37,17 @@ def colour(text: str, name: str, stream: TextIO | None = None) -> str:
 def clean(text: str) -> str:
     """`text` without control characters (but newlines and tabs), so that it cannot steer a terminal."""
     return _control.sub("", text)
+
+
+def visible(text: str) -> str:
+    """`text` with everything a terminal would hide or obey spelled out, but newlines: for what a person decides about."""
+    if text.isprintable():
+        return text
+    return "".join(each if each == "\n" or each.isprintable() else _spelled(each) for each in text)
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape", errors="backslashreplace").decode()
 
 
 def one_line(text: str, columns: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from anima.config.check import Document, parse, read_text, section, unknown
 from anima.config.models import check_models, load_models, model_names
 from anima.config.policy import check_policy
-from anima.config.schema import SECTIONS, Agent, House, Log, Models, Record, Supervisor
+from anima.config.schema import SECTIONS, Agent, House, Log, Models, Record, Sandbox, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
 from anima.paths import Home
@@ -47,12 +47,13 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
         )
     log = section(document, Log, references, "log")
     record = section(document, Record, references, "record")
+    sandbox = section(document, Sandbox, references, "sandbox")
     keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
     definitions, secrets = load_models(home, references)
     check_models(document, ("models", "fallbacks"), models.fallbacks, definitions)
     check_models(document, ("models", "fast_model"), [models.fast_model], definitions)
     secrets |= document.secrets | set(credentials.values()) | keys
-    return House(models, supervisor, log, record, definitions, frozenset(secrets))
+    return House(models, supervisor, log, sandbox, record, definitions, frozenset(secrets))
 
 
 def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -> Agent:
@@ -114,7 +115,7 @@ def digest(*parts: object) -> str:
 
 def house_digest(house: House) -> str:
     """Changes when the journal and its like must be started anew to know the new settings."""
-    return digest(house.log, sorted(house.secrets))
+    return digest(house.log, house.sandbox, sorted(house.secrets))
 
 
 def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:

@@ -135,6 +135,17 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """How the jails are made in which tools run (docs/jail.md)."""
+
+    builder: str = option(
+        "auto",
+        "who mounts what a jail sees: this program itself (native), bwrap, or what the machine allows, native first (auto)",
+        choices=("auto", "native", "bubblewrap"),
+    )
+
+
+@dataclass(frozen=True)
 class Record:
     """What is kept of calls of models, so that `animactl replay` can show a turn as it was."""
 
@@ -179,6 +190,7 @@ class House:
     models: Models = field(default_factory=Models)
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     record: Record = field(default_factory=Record)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
@@ -288,9 +300,10 @@ class Agent:
     reflection: Reflection = field(default_factory=Reflection, metadata={"section": Reflection})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log | Record]] = {
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Record]] = {
     "models": Models,
     "supervisor": Supervisor,
     "log": Log,
+    "sandbox": Sandbox,
     "record": Record,
 }

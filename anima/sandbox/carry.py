@@ -136,7 +136,7 @@ class Carry:
         if step == "judge":
             return await self._judge(rules)
         assert card is not None, "an unknown tool is unsafe, so its call is in doubt and not here"
-        return await (self._probe(card, rules) if step == "probe" else self._run(card, rules))
+        return await (self._probe(card, rules) if step == "probe" else self._run(card))
 
     def _forbidden(self, card: Card | None, step: Step) -> Ending | None:
         """The ending of a call that its agent's settings do not let go on; the first look at one is the gate's."""
@@ -169,13 +169,16 @@ class Carry:
             case Allowed():
                 kit.reach("approved", intent.agent)
                 card = kit.catalogue.cards[intent.call.tool]
-                return await (self._plan(card, rules) if card.place == "runtime" else self._run(card, rules))
+                return await (self._plan(card, rules) if card.place == "runtime" else self._run(card))
         return False
 
-    async def _run(self, card: Card, rules: Rules) -> bool:
+    async def _run(self, card: Card) -> bool:
         kit, intent = self._kit, self.intent
         busy = card.effect == "pure" and card.place == "call" and not card.network
         async with kit.turnstile.place(intent.agent, busy=busy):
+            if changed := self._forbidden(card, "run"):  # it may have waited for long
+                return await self._end(changed)
+            rules = kit.policies.of(intent.agent)
             work = await self._work(card, rules)
             prepared = await kit.workshop.prepare(work) if card.prepares else {}
             if isinstance(prepared, Ending):
@@ -204,7 +207,7 @@ class Carry:
         elif verdict == "undone" and intent.interrupted:
             await self._end(_interrupted(intent))
         elif verdict == "undone" and intent.attempts < call_attempts_max:
-            return await self._run(card, rules)
+            return await self._run(card)
         elif verdict == "undone":
             await self._end(_given_up(intent))
         else:

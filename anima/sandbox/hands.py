@@ -35,6 +35,7 @@ class Hands:
         self._status = status
         self._kit: Kit | None = None
         self._carries: dict[str, tuple[Carry, asyncio.Task[None]]] = {}
+        self.seen = 0  #: the seq up to which every event of the journal was applied
         self._noted = (0, 0)  # seq and number of settled calls at the newest note
         self._stopped = False
 
@@ -55,8 +56,8 @@ class Hands:
                 self._apply(each)
                 since = each.seq
             more = page.more
-        self._intents.seq = max(self._intents.seq, since, page.head)
-        self._noted = (self._intents.seq, self._intents.settled)
+        self.seen = max(since, page.head)
+        self._noted = (self.seen, self._intents.settled)
 
     async def until(self, stop: asyncio.Event, kit: Kit) -> None:
         """Carry calls on until `stop`, then put down what runs."""
@@ -78,7 +79,10 @@ class Hands:
                 raise outcome
 
     def stored(self, own: Event) -> None:
-        """An event of our own was acknowledged; what follows from it need not wait until it comes back."""
+        """An event of our own was acknowledged; what follows from it need not wait until it comes back.
+
+        `seen` stays: events of others may have been stored before it that have not come yet.
+        """
         self._hear(own)
 
     # -- what comes ------------------------------------------------------------------------------------------------------
@@ -91,9 +95,10 @@ class Hands:
                 self._apply(each)
 
     async def _listen(self) -> None:
-        async for heard in self._bus.follow(since=self._intents.seq, strict=True):
+        async for heard in self._bus.follow(since=self.seen, strict=True):
             if isinstance(heard, Event):
                 self._hear(heard)
+                self.seen = heard.seq
                 if self._due():
                     await self._note()
 
@@ -183,16 +188,16 @@ class Hands:
 
     def _due(self) -> bool:
         seq, settled = self._noted
-        return self._intents.settled - settled >= settle_calls or self._intents.seq - seq >= settle_events
+        return self._intents.settled - settled >= settle_calls or self.seen - seq >= settle_events
 
     async def _note(self, **patience: Any) -> None:
         """Store where a new life may begin to read; not while too much is open to be named."""
         intents, kit = self._intents, self._kit
         assert kit is not None
-        self._noted = (intents.seq, intents.settled)
+        self._noted = (self.seen, intents.settled)
         left = intents.left()
         if len(left) > left_events_max:
             _log.warning("%d calls are open; a restart will take long until they are settled", len(intents.open()))
             return
-        said = event(SandboxSettled(kit.boot, intents.seq, left), agent="", source=SOURCE, id=derived_id(kit.boot, intents.seq))
+        said = event(SandboxSettled(kit.boot, self.seen, left), agent="", source=SOURCE, id=derived_id(kit.boot, self.seen))
         await self._bus.append(said, **patience)

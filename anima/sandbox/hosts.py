@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -92,7 +93,8 @@ class Hosts:
         self._jails = jails
         self._clock = clock
         self._hosts: dict[tuple[str, str], Host] = {}
-        self._making: dict[tuple[str, str], asyncio.Lock] = {}
+        self._making: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+        self._interrupting: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
 
     async def call(self, order: Order, stamp: str, session: tuple[str, str], wall_s: float) -> Told:
@@ -123,7 +125,8 @@ class Hosts:
         if host is None or call not in host.waiting:
             return False
         asking = asyncio.create_task(self._quietly(host, {"interrupt": call}))
-        asking.add_done_callback(lambda _: None)
+        self._interrupting.add(asking)
+        asking.add_done_callback(self._interrupting.discard)
         return True
 
     async def look(self, agent: str, name: str, args: Mapping[str, Any], session: str | None = None) -> dict[str, Told]:
@@ -161,7 +164,8 @@ class Hosts:
     # -- one host ----------------------------------------------------------------------------------------------------------
 
     async def _host(self, order: Order, stamp: str, session: tuple[str, str]) -> Host:
-        async with self._making.setdefault(session, asyncio.Lock()):
+        making = self._making.setdefault(session, asyncio.Lock())  # as long as somebody wants it
+        async with making:
             host = self._hosts.get(session)
             if host is not None and host.stamp == stamp and not host.reason:
                 return host
@@ -181,7 +185,7 @@ class Hosts:
         try:
             await host.line.send(pack_frame({"id": number, **request}))
             return await answered
-        except (OSError, Unavailable) as error:
+        except OSError as error:
             raise Gone(host.reason or str(error)) from error
         finally:
             host.waiting.pop(number, None)

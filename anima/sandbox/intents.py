@@ -179,12 +179,10 @@ class Intents:
         self._open: dict[str, Intent] = {}
         self._doubts: dict[str, Intent] = {}
         self._steps: dict[tuple[str, ...], dict[str, Intent]] = {}
-        self.seq = 0  #: the newest that was applied
         self.settled = 0  #: how many responses were applied
 
     def apply(self, event: Event) -> list[Intent]:
         """Take the next event; returns the calls it changed. Raises BadMessage for a malformed body."""
-        self.seq = max(self.seq, event.seq)
         if event.kind not in KINDS:
             return []
         body = event.body
@@ -192,7 +190,9 @@ class Intents:
             case ToolCall():
                 return self._add(event, body)
             case InterruptAsked(turn):
-                return self._interrupt(event, lambda each: each.session == event.session and turn in ("", each.call.turn))
+                ours = (each for each in self._open.values() if each.session == event.session)
+                named = {each.id for each in ours if turn in ("", each.call.turn or each.id)}  # by hand: there is no turn
+                return self._interrupt(event, lambda each: each.id in named)
             case TurnEnded(turn):
                 return self._interrupt(event, lambda each: bool(turn) and each.call.turn == turn)
             case _:

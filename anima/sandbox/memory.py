@@ -19,39 +19,53 @@ class Memory:
         self._bus = bus
         self._always: dict[str, dict[str, bool]] = {}
         self._notes: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._overtaken: dict[str | tuple[str, str], bool] = {}  # by what is read now: whether news of it came meanwhile
 
     def apply(self, event: Event, intents: Intents) -> None:
         """Take the next event of the journal, before `intents` does. Raises BadMessage for a malformed body."""
-        if event.kind == "approval_given" and event.agent in self._always:
-            _learn(self._always[event.agent], event, intents)
-        elif event.kind == "tool_response" and (event.agent, event.session) in self._notes:
-            notes = _notes_in(event)
-            if notes is not None:
-                self._notes[event.agent, event.session] = notes
+        if event.kind == "approval_given":
+            if event.agent in self._always:
+                _learn(self._always[event.agent], event, intents)
+            elif event.agent in self._overtaken:
+                self._overtaken[event.agent] = True
+        elif event.kind == "tool_response" and (notes := _notes_in(event)) is not None:
+            key = (event.agent, event.session)
+            if key in self._notes:
+                self._notes[key] = notes
+            elif key in self._overtaken:
+                self._overtaken[key] = True
 
     async def always(self, agent: str) -> dict[str, bool]:
         """The tools of `agent` a person has decided about for good: True for allowed. The newest word counts."""
         while agent not in self._always:
-            found: dict[str, bool] = {}
-            since, more = 0, True
-            while more:
-                page = await self._read(Query(since=since, agent=agent, kinds=("approval_given",)))
-                for event in page.events:
-                    _learn(found, event, None)
-                since, more = page.events[-1].seq if page.events else since, page.more
-            self._always.setdefault(agent, found)
+            self._overtaken[agent] = False
+            found = await self._words(agent)
+            if not self._overtaken.pop(agent, True):
+                self._always[agent] = found
         return self._always[agent]
 
     async def notes(self, agent: str, session: str) -> str:
         """The scratchpad of a session; "" if nothing was ever written there."""
         key = (agent, session)
-        if key not in self._notes:
+        while key not in self._notes:
+            self._overtaken[key] = False
             found = await self._newest_notes(agent, session)
-            self._notes.setdefault(key, found)
+            if not self._overtaken.pop(key, True):
+                self._notes[key] = found
         self._notes.move_to_end(key)
         if len(self._notes) > _SESSIONS_MAX:
             self._notes.popitem(last=False)
-        return self._notes.get(key, "")
+        return self._notes[key]
+
+    async def _words(self, agent: str) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        since, more = 0, True
+        while more:
+            page = await self._read(Query(since=since, agent=agent, kinds=("approval_given",)))
+            for event in page.events:
+                _learn(found, event, None)
+            since, more = page.events[-1].seq if page.events else since, page.more
+        return found
 
     async def _newest_notes(self, agent: str, session: str) -> str:
         before, more = 0, True

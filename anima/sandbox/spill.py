@@ -14,13 +14,13 @@ _BLOCK_BYTES = 512
 _log = logging.getLogger(__name__)
 
 
-def prune(folder: Path, bytes_max: int) -> int:
-    """Remove the oldest files below `folder` until at most `bytes_max` are left; how many were removed."""
+def prune(folder: Path, bytes_max: int, files_max: int) -> int:
+    """Remove the oldest files below `folder` until at most so many bytes and files are left; how many were removed."""
     files = sorted((seen.st_mtime_ns, seen.st_ino, seen.st_blocks * _BLOCK_BYTES) for _, _, seen in _files(folder))
     size = sum(each for _, _, each in files)
     condemned = set()
-    for _, number, each in files:
-        if size <= bytes_max:
+    for place, (_, number, each) in enumerate(files):
+        if size <= bytes_max and len(files) - place <= files_max:
             break
         condemned.add(number)
         size -= each
@@ -37,8 +37,10 @@ def prune(folder: Path, bytes_max: int) -> int:
 
 def _files(folder: Path) -> Iterator[tuple[int, str, os.stat_result]]:
     """Everything below that is no folder: the descriptor of where it stands, its name, what it is."""
-    for _, _, names, place in os.fwalk(folder, follow_symlinks=False):
-        for name in names:
+    if not folder.is_dir():
+        return
+    for _, folders, names, place in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *names):  # a link to a folder is listed among the folders
             try:
                 seen = os.stat(name, dir_fd=place, follow_symlinks=False)
             except OSError:

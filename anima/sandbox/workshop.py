@@ -3,13 +3,13 @@
 Knows nothing of the journal and decides nothing: what may be done about a call is intents.py's and the gate's.
 """
 
-import logging
+import asyncio
 import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from anima.errors import AnimaError, Refused, Unavailable
-from anima.limits import call_grace_s, spill_folder_bytes_max
+from anima.limits import call_grace_s, spill_files_max, spill_folder_bytes_max
 from anima.paths import Home
 from anima.sandbox.hosts import Gone, Hosts, Keeper
 from anima.sandbox.jail.spec import Order, Outcome
@@ -22,7 +22,6 @@ _PROBE = "anima.tools.run:probe"
 _PLAN = "anima.tools.run:plan"
 _PRUNE_S = 60.0  # the folder of kept outputs is looked at no more often
 _VERDICTS = ("done", "undone", "unknown")
-_log = logging.getLogger(__name__)
 
 
 class Jailer(Keeper, Protocol):
@@ -42,6 +41,7 @@ class Workshop:
         self.hosts = Hosts(jails)
         self._running: dict[str, Work] = {}
         self._pruned_at: dict[str, float] = {}
+        self._pruning: set[asyncio.Task[int]] = set()
 
     async def run(self, work: Work) -> Ending:
         """Carry a call out to its end. What goes wrong on the way is an ending, too."""
@@ -123,7 +123,10 @@ class Workshop:
         now = time.monotonic()
         if now - self._pruned_at.get(work.agent, -_PRUNE_S) >= _PRUNE_S:
             self._pruned_at[work.agent] = now
-            prune(spill, spill_folder_bytes_max)
+            # beside the loop: what stands in there may be a million files, made to keep us busy
+            pruning = asyncio.create_task(asyncio.to_thread(prune, spill, spill_folder_bytes_max, spill_files_max))
+            self._pruning.add(pruning)
+            pruning.add_done_callback(self._pruning.discard)
         return ""
 
 

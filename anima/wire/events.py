@@ -65,19 +65,21 @@ class Event:
         return read_body(self.kind, self.data)
 
     def encode(self) -> bytes:
-        """The msgpack map, without seq and ts. Raises BadMessage if it is larger than `event_bytes_max`."""
-        packed: bytes = msgpack.packb(
-            {
-                "v": VERSION,
-                "id": self.id,
-                "kind": self.kind,
-                "agent": self.agent,
-                "session": self.session,
-                "source": self.source,
-                "cause": self.cause,
-                "data": self.data,
-            },
-        )
+        """The msgpack map, without seq and ts. Raises BadMessage if it is too large, or holds what no UTF-8 can say."""
+        content = {
+            "v": VERSION,
+            "id": self.id,
+            "kind": self.kind,
+            "agent": self.agent,
+            "session": self.session,
+            "source": self.source,
+            "cause": self.cause,
+            "data": self.data,
+        }
+        try:
+            packed: bytes = msgpack.packb(content)
+        except UnicodeEncodeError:
+            raise BadMessage(f"a {self.kind} event holds half a character (a lone surrogate); leave it out") from None
         if len(packed) > event_bytes_max:
             raise BadMessage(f"a {self.kind} event of {len(packed)} bytes exceeds {event_bytes_max}; send less at once")
         return packed

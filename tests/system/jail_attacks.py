@@ -20,6 +20,7 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -649,6 +650,44 @@ def become_root(path: str) -> str:
     return f"{before} became {after}" if after and after != str(before) else ""
 
 
+def leave_setuid(folder: str) -> str:
+    """A set-uid program in the workspace, for somebody outside to run: by every call that sets a mode."""
+    path = f"{folder}/waiting-{os.getpid()}"
+    Path(path).write_text("#!/bin/sh\n")
+    fd = os.open(path, os.O_RDWR)
+    new = [f"{path}-{number}".encode() for number in range(4)]
+    arm = platform.machine() == "aarch64"
+    ways: list[Callable[[], Any]] = [
+        lambda: os.chmod(path, 0o4755),
+        lambda: os.fchmod(fd, 0o6755),
+        lambda: os.chmod(path, 0o4755, follow_symlinks=False),
+        lambda: call(452, -100, ctypes.c_char_p(path.encode()), 0o4755, 0),  # fchmodat2
+        lambda: os.open(new[0], os.O_CREAT | os.O_WRONLY, 0o4755),
+        lambda: os.link(f"/proc/self/fd/{os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o4755)}", new[1], follow_symlinks=True),
+        lambda: os.mknod(new[2], 0o4755 | stat.S_IFREG),
+        lambda: None if arm else call(85, ctypes.c_char_p(new[3]), 0o4755),  # creat
+        lambda: call(437, -100, ctypes.c_char_p(new[0]), ctypes.c_char_p(struct.pack("3Q", 0o101, 0o4755, 0)), 24),  # openat2
+        lambda: os.setxattr(path, "security.capability", bytes.fromhex("0000000200040000000000000000000000000000")),
+    ]
+    for way in ways:
+        with contextlib.suppress(OSError, NotImplementedError):
+            way()
+    armed = [each for each in (path.encode(), *new) if os.path.exists(each) and os.stat(each).st_mode & 0o6000]
+    with contextlib.suppress(OSError):
+        return f"{path} carries {os.getxattr(path, 'security.capability')!r}"
+    return f"{armed}" if armed else ""
+
+
+def shared_memory(key: int) -> str:
+    """A System V segment of somebody outside."""
+    found = libc.shmget(key, 0, 0)
+    if found < 0:
+        raise OSError(ctypes.get_errno(), "shmget")
+    libc.shmat.restype = ctypes.c_void_p
+    address = libc.shmat(found, None, 0o10000)
+    return "read " + repr(ctypes.string_at(address, 24))
+
+
 def capabilities() -> str:
     """Capabilities in any of our sets that matter outside of a user namespace of our own."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -666,7 +705,9 @@ def core_dump() -> str:
     """Leave an image of our memory on the disk."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    return f"up to {resource.getrlimit(resource.RLIMIT_CORE)[0]} bytes" if hard else ""
+    if hard in (0, 1):  # 1: none, and no program of the machine gets it either (core(5))
+        return ""
+    return f"up to {resource.getrlimit(resource.RLIMIT_CORE)[0]} bytes"
 
 
 def raise_limits() -> str:
@@ -927,3 +968,25 @@ def converse() -> None:
     os.write(1, json.dumps(battery(json.loads(line))).encode() + b"\n")
     while os.read(0, 4096):
         pass
+
+
+def after(seconds: float, what: str, arguments: list[Any]) -> Any:
+    """Call another function of this file after a while."""
+    time.sleep(seconds)
+    return globals()[what](*arguments)
+
+
+def fill_shared_segments(count: int) -> int:
+    """System V segments, written and then detached, so that no process holds them; how many bytes there are."""
+    libc.shmat.restype = ctypes.c_void_p
+    piece, done = 16 * 2**20, 0
+    while done < count:
+        found = libc.shmget(0, piece, 0o1600)
+        if found < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        address = libc.shmat(found, None, 0)
+        ctypes.memset(address, 1, piece)
+        libc.shmdt(ctypes.c_void_p(address))
+        done += piece
+    time.sleep(5)
+    return done

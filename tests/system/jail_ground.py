@@ -4,6 +4,7 @@ Everything that must not be reached carries MARK (jail_attacks.py), so that whoe
 """
 
 import asyncio
+import ctypes
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from anima.sandbox.jail.spec import JailSpec, Order, Outcome
 HERE = Path(__file__).parent
 REPO = HERE.parent.parent
 GUARDED = 9  #: how many attacks on guarded names there can be, each with a folder of its own
+
+_libc = ctypes.CDLL(None)
 
 
 class Listeners:
@@ -113,12 +117,33 @@ class Ground:
         return self.root / "other"
 
     @property
+    def shared_file(self) -> Path:
+        """POSIX shared memory of somebody outside, readable by all."""
+        return Path(f"/dev/shm/anima-jail-{os.getpid()}-{self.shared_key}")
+
+    @property
+    def shared_key(self) -> int:
+        """Key of the System V segment of this ground."""
+        return 0x414E0000 + zlib.crc32(str(self.root).encode()) % 0xFFFF
+
+    @property
     def guarded(self) -> tuple[Path, ...]:
         """Never to be reached: the house, and in the workspace files that are there and names that are not yet."""
         there = [self.work / f"keep-{number}" / "policy.toml" for number in range(GUARDED)]
         missing = [self.work / f"hooks-{number}" for number in range(GUARDED)]
         deep = [self.work / f"later-{number}" / "agent.toml" for number in range(GUARDED)]
         return (self.house, *there, *missing, *deep)
+
+
+def _segment(key: int) -> int:
+    """A System V segment that everybody may read, with MARK in it."""
+    found = int(_libc.shmget(key, 4096, 0o1666))  # IPC_CREAT
+    assert found >= 0, "no shared memory to be had"
+    _libc.shmat.restype = ctypes.c_void_p
+    address = _libc.shmat(found, None, 0)
+    ctypes.memmove(address, MARK, len(MARK))
+    _libc.shmdt(ctypes.c_void_p(address))
+    return found
 
 
 @contextmanager
@@ -142,9 +167,14 @@ def laid(root: Path) -> Iterator[Ground]:
     victim = subprocess.Popen(["sleep", "600"], env={"ANIMA_SECRET": MARK.decode(), "PATH": os.environ["PATH"]})
     held = os.open(root / "house" / "keys.env", os.O_RDONLY)
     os.set_inheritable(held, True)
+    at = Ground(root, listeners, victim.pid, held)
+    at.shared_file.write_bytes(MARK)
+    segment = _segment(at.shared_key)
     try:
-        yield Ground(root, listeners, victim.pid, held)
+        yield at
     finally:
+        at.shared_file.unlink()
+        _libc.shmctl(segment, 0, None)  # IPC_RMID
         os.close(held)
         victim.kill()
         victim.wait()

@@ -42,6 +42,8 @@ def files(at: Ground) -> list[Attack]:
         ["truncate the journal", "truncate", journal],
         ["change the mode of the keys", "change_mode", keys],
         ["rename what is outside", "rename", other / "diary-1", other / "gone"],
+        ["read shared memory by its name", "read", at.shared_file],
+        ["leave a set-uid program behind", "leave_setuid", work],
         ["remove what is outside", "remove", other / "diary-2"],
     ]
     return [[str(word) for word in each] for each in plain]
@@ -118,6 +120,7 @@ def processes(at: Ground) -> list[Attack]:
         ["descriptors of others", "descriptors_of_others", me],
         ["its own environment", "environment"],
         ["see other processes", "others_seen"],
+        ["read shared memory by its key", "shared_memory", at.shared_key],
         ["signal outside", "signal_outside", at.victim],
         ["signal outside by a pidfd", "signal_by_pidfd", at.victim],
         ["trace outside", "trace", at.victim],
@@ -155,6 +158,7 @@ UNSHOWN = {
     "call init_module": "not in a kernel without modules",
     "call finit_module": "not in a kernel without modules",
     "call delete_module": "not in a kernel without modules",
+    "a core dump": "the suite may have been started without",
     "the terminal": "the suite may run without one; test_jail_lives.py gives one",
 }
 
@@ -186,6 +190,7 @@ _GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {
         "truncate the journal",
         "rename what is outside",
         "remove what is outside",
+        "read shared memory by its name",
         "the environment of others",
         "descriptors of others",
         "read memory outside by /proc",
@@ -209,6 +214,7 @@ _GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {
         "create a guarded file in a missing folder",
         "link a guarded name elsewhere",
         "see other processes",
+        "read shared memory by its key",
         "set limits outside",
     ),
     ("network", "landlock", "seccomp"): (
@@ -220,6 +226,7 @@ _GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("network", "seccomp"): ("TCP fast open", "UDP and DNS", "UDP by IPv6", "ICMP"),
     ("namespaces", "seccomp"): ("the bus, a Unix socket at a path",),
     ("seccomp",): (
+        "leave a set-uid program behind",
         "AF_NETLINK",
         "AF_VSOCK",
         "AF_ALG",

@@ -153,7 +153,9 @@ def test_everyone_is_stopped_in_reverse_order_and_the_journal_has_seen_it_all(ho
     with sqlite3.connect(house.home.journal) as journal:
         rows = journal.execute("SELECT blob FROM events WHERE kind = 'process_ended' ORDER BY seq").fetchall()
     journal.close()
-    assert [decode_event(row[0]).data["cause"] for row in rows] == ["stop"] * 4, "the journal stopped last, and saw it all"
+    ends = [decode_event(row[0]).data for row in rows]
+    assert [each["cause"] for each in ends] == ["stop"] * 5, "the journal stopped last, and saw it all"
+    assert ends[-1]["name"] == "sandbox", "the hands stop after those whose calls they carry out"
 
 
 def test_an_agent_with_a_wrong_folder_is_down_with_its_reason_and_the_others_live(house: House) -> None:

@@ -117,8 +117,9 @@ def test_files_kept_in_memory_count_or_are_bounded(ours: Yard, folder: str) -> N
     assert outcome.how != "answered", f"{outcome.value} bytes were written to {folder}"
 
 
-def test_files_without_a_name_count_too(ours: Yard) -> None:
-    outcome = ours.run("fill_memory_file", 1024 * MIB, limits=Limits(memory_bytes=192 * MIB, wall_s=20))
+@pytest.mark.parametrize("fill", ["fill_memory_file", "fill_shared_segments"])
+def test_files_without_a_name_count_too(ours: Yard, fill: str) -> None:
+    outcome = ours.run(fill, 1024 * MIB, limits=Limits(memory_bytes=192 * MIB, wall_s=20))
     assert outcome.how != "answered", f"{outcome.value} bytes were written"
 
 

@@ -258,6 +258,10 @@ def test_an_owner_without_rights_makes_the_same_jail() -> None:
         with as_nobody(reached) as wrap:
             found = owned(at, "battery", jail_table.attacks(at), wrap=wrap)[-1]
             limits = owned(at, "fork_bomb", 0.5, wrap=wrap, spec={"limits": {"processes": 32}})[-1]
+            small = {"limits": {"memory_bytes": 192 << 20, "wall_s": 20}}
+            for fill in ("fill_memory_file", "fill_shared_segments", "take_memory"):
+                outcome = owned(at, fill, 1 << 30, wrap=wrap, spec=small)[-1]
+                assert outcome["how"] != "answered", f"{fill}: {outcome['value']} bytes, without a cgroup that counts them"
     assert found["how"] == "answered", found
     assert {label: told for label, (got, told) in found["value"].items() if got} == {}
     assert limits["how"] in ("answered", "limit"), limits

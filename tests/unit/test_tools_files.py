@@ -439,3 +439,17 @@ def test_a_path_is_described(do, tmp_path):
     assert do("file_info", path="link")["data"]["leads_to_something"] == "false"
     with pytest.raises(ToolError):
         place(Context(tmp_path), "")
+
+
+def test_a_file_too_large_to_be_copied_is_not_read_first(tmp_path):
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(10 << 30)
+    asked = (
+        "import resource, sys; from pathlib import Path; from anima.tools.context import Context\n"
+        "from anima.tools.run import prepare\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); resource.setrlimit(resource.RLIMIT_CPU, (3, 3))\n"
+        "print(prepare('copy_file', {'source': 'huge', 'destination': 'copy'}, Context(Path(sys.argv[1])).fields()))"
+    )
+    told = subprocess.run([sys.executable, "-c", asked, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "'ok': False" in told
+    assert "nothing was copied" in told

@@ -60,6 +60,11 @@ def test_an_event_larger_than_a_mebibyte_is_not_encoded() -> None:
         event(UserMessage("x" * event_bytes_max), agent="a", source="cli").encode()
 
 
+def test_half_a_character_is_refused_in_a_sentence() -> None:
+    with pytest.raises(BadMessage, match="half a character"):
+        event(UserMessage("a \ud800"), agent="a", source="cli").encode()
+
+
 def test_a_refusal_arrives_as_the_error_it_was() -> None:
     _, _, packed = frames.refusal(b"12345678", Refused("no, because"))
     assert isinstance(error := frames.refused(packed), Refused)

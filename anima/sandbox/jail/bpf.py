@@ -13,6 +13,7 @@ import errno
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 _LD_ABS: Final = 0x20  # load a word of struct seccomp_data
@@ -113,6 +114,13 @@ UNKNOWN: Final[dict[str, tuple[int | None, int | None]]] = {
     "io_uring_register": (427, 427),
 }
 
+#: Answered the same way where no cgroup counts memory: what they make takes some and belongs to no process.
+UNCOUNTED: Final[dict[str, tuple[int | None, int | None]]] = {
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "shmget": (29, 194),
+}
+
 _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "clone": (56, 220),
     "ioctl": (16, 29),
@@ -182,14 +190,19 @@ def rules(*, network: bool, unix: bool = True) -> list[Rule]:
     return found
 
 
-def program(machine: str, *, network: bool, unix: bool = True) -> bytes:
-    """The whole program, ready for the kernel. Raises KeyError for a processor without a table here."""
+@cache
+def program(machine: str, *, network: bool, unix: bool = True, counted: bool = True) -> bytes:
+    """The whole program, ready for the kernel. `counted` says that a cgroup counts memory.
+
+    Raises KeyError for a processor without a table here.
+    """
     arch = AUDIT_ARCH[machine]
     column = list(AUDIT_ARCH).index(machine)
     lines = [_line(_LD_ABS, _ARCH_AT), _line(_JEQ, arch, 1, 0), _line(_RET, KILL), _line(_LD_ABS, _NR_AT)]
     if machine == "x86_64":
         lines += [_line(_JGE, _X32_BIT, 0, 1), _line(_RET, KILL)]
-    for table, number in ((DENIED, errno.EPERM), (UNKNOWN, errno.ENOSYS)):
+    unknown = UNKNOWN if counted else {**UNKNOWN, **UNCOUNTED}
+    for table, number in ((DENIED, errno.EPERM), (unknown, errno.ENOSYS)):
         for columns in table.values():
             if (call := columns[column]) is not None:
                 lines += [_line(_JEQ, call, 0, 1), _line(_RET, _errno(number))]

@@ -17,8 +17,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from anima.sandbox.jail.view import Place
+
+Builder = Literal["auto", "native", "bubblewrap"]  #: who mounts what a jail sees
 
 _FIRST = "/usr/bin/bwrap"
 _DISABLE_USERNS = (0, 8)  #: since then there is --disable-userns
@@ -54,7 +57,7 @@ def find() -> Bubblewrap:
         return Bubblewrap("", (), "bwrap is not installed (package bubblewrap)")
     version = _version(_said([program, "--version"])[1])
     if version < _SIZES:
-        return Bubblewrap(program, version, f"{program} is too old ({_dotted(version)}, 0.7 is needed)")
+        return Bubblewrap(program, version, f"{program} is too old ({dotted(version)}, 0.7 is needed)")
     whole = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/true"]
     code, said = _said([program, *guard(version, network=False), *whole])
     if code:
@@ -81,7 +84,7 @@ def view(places: Sequence[Place], links: Mapping[str, str], made: Made) -> list[
         if place.kind == "etc":
             words += _etc(made)
         if place.kind == "dev":
-            words += ["--size", str(made.shm_bytes), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - the jail's own
+            words += ["--size", str(made.shm_bytes), "--perms", "1777", "--tmpfs", "/dev/shm"]
         if place.kind in ("etc", "proc") or (place.kind == "hide" and place.folder):
             closing += ["--remount-ro", place.path]
     for path, said in links.items():
@@ -139,5 +142,6 @@ def _version(said: str) -> tuple[int, ...]:
     return tuple(int(each) for each in found[1].split(".")) if found else (0,)
 
 
-def _dotted(version: tuple[int, ...]) -> str:
+def dotted(version: tuple[int, ...]) -> str:
+    """As 0.8.0."""
     return ".".join(map(str, version))

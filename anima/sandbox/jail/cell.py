@@ -16,12 +16,14 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from anima.errors import Refused
-from anima.sandbox.jail import mounts, passing, places, syscalls, view
+from anima.sandbox.jail import built, mounts, passing, places, syscalls, view
+from anima.sandbox.jail.bubblewrap import Bubblewrap
 from anima.sandbox.jail.child import Child, live
 from anima.sandbox.jail.machine import map_self
 from anima.sandbox.jail.spec import JailSpec, read_spec
@@ -44,6 +46,7 @@ class Birth:
     rooted: bool  #: whether it was born with the rights of root, and not in a user namespace
     abi: int  #: of Landlock
     last_capability: int
+    bwrap: Bubblewrap | None = None  #: who builds the view in place of this process
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ def _first_lines(birth: Birth) -> None:
     signal.set_wakeup_fd(-1)
     syscalls.die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # the child inherits it: one sent too early waits for it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _close_all_but(2, birth.link.fileno(), birth.enter_fd)
     nothing = os.open(os.devnull, os.O_RDWR)  # 0 or 1: the two must not become something else by chance
@@ -103,6 +106,9 @@ def _serve(birth: Birth, order: dict[str, Any], fds: Sequence[int], link: _Link)
     body_fd, in_fd, out_fd, err_fd, answer_fd, *map_fds = fds
     body = passing.unwrap(body_fd)
     spec = read_spec(body["spec"])
+    if birth.bwrap and "namespaces" not in spec.off:
+        _serve_by_bwrap(birth.bwrap, {**body, "counted": birth.enter_fd >= 0}, spec, fds[1:], link)
+        return
     maps = None if order["maps"] is None else dict(zip(map(tuple, order["maps"]), map_fds, strict=True))
     seen = _surround(birth, spec, maps, link)
     ready_r, ready_w = os.pipe2(os.O_CLOEXEC)
@@ -119,6 +125,7 @@ def _serve(birth: Birth, order: dict[str, Any], fds: Sequence[int], link: _Link)
         answer_fd=answer_fd,
         ready_fd=ready_w,
         namespaces=bool(birth.flags & syscalls.CLONE_NEWNS),
+        counted=birth.enter_fd >= 0,
     )
     pid = os.fork()
     if pid == 0:
@@ -128,8 +135,29 @@ def _serve(birth: Birth, order: dict[str, Any], fds: Sequence[int], link: _Link)
     status = _watch(pid, birth.link, ready_r, link)
     if not birth.flags & syscalls.CLONE_NEWPID:
         end_descendants()
+    _last_word(status, link)
+
+
+def _last_word(status: int, link: _Link) -> None:
     times = os.times()
     link.say(ended=status, cpu_s=times.children_user + times.children_system)
+
+
+def _serve_by_bwrap(program: Bubblewrap, body: dict[str, Any], spec: JailSpec, fds: Sequence[int], link: _Link) -> None:
+    """The same by way of bwrap; this process stays outside the jail, with the rights it has."""
+    wishes, links = places.wishes(spec)
+    seen = (*view.plan(wishes, places.FACTS), *built.extra_places(body["target"]))
+    if stand_ins := mounts.make_missing(seen):
+        link.say(stand_ins=stand_ins)
+    ready_r, ready_w = os.pipe2(os.O_CLOEXEC)
+    in_fd, out_fd, err_fd, answer_fd = fds
+    streams = built.Streams(in_fd, out_fd, err_fd, answer_fd, ready_w)
+    pid = built.start(program, {**body, "links": links}, spec, seen, streams)
+    for fd in (*fds, ready_w):
+        os.close(fd)
+    status = _watch(pid, link.socket, ready_r, link, tell=lambda number: built.pass_signal(pid, number, descendants(pid)))
+    end_descendants()
+    _last_word(built.status_of(status), link)
 
 
 def _surround(birth: Birth, spec: JailSpec, maps: mounts.IdMaps | None, link: _Link) -> tuple[view.Place, ...]:
@@ -138,9 +166,8 @@ def _surround(birth: Birth, spec: JailSpec, maps: mounts.IdMaps | None, link: _L
     if not birth.flags & syscalls.CLONE_NEWNS:
         _refuse_hidden(seen)
         return seen
-    made = mounts.make_missing(seen)
-    if made:
-        link.say(made=made)
+    if stand_ins := mounts.make_missing(seen):
+        link.say(stand_ins=stand_ins)
     look = mounts.Look(USER, birth.uid, birth.gid, spec.limits.memory_bytes, spec.network, maps)
     mounts.raise_view(seen, links, look)
     return seen
@@ -151,7 +178,7 @@ def _refuse_hidden(seen: Sequence[view.Place]) -> None:
     for place in seen:
         if place.kind == "hide" and any(view.inside(place.path, each.path) for each in seen if each.kind in ("show", "work")):
             raise Refused(
-                f"{place.path} is protected and lies in a folder that is given: it cannot be hidden without the layer 'namespaces'"
+                f"{place.path} is protected, in a folder that is given: it cannot be hidden without the layer 'namespaces'"
             )
 
 
@@ -162,13 +189,14 @@ def _drop_rights(birth: Birth) -> None:
         os.setgroups([])
         os.setresgid(birth.gid, birth.gid, birth.gid)
         os.setresuid(birth.uid, birth.uid, birth.uid)
+    syscalls.leave_keys()
     syscalls.drop_capabilities()
     syscalls.no_new_privileges()
     syscalls.set_dumpable(dumpable=False)  # the child is of the same user: it must not look into this process
     syscalls.die_with_parent(signal.SIGKILL)  # the change of user has cleared it
 
 
-def _watch(pid: int, from_zygote: socket.socket, ready_r: int, link: _Link) -> int:
+def _watch(pid: int, from_zygote: socket.socket, ready_r: int, link: _Link, tell: Callable[[int], None] | None = None) -> int:
     """Reap whatever ends until the child does; its wait status. Passes on what the child says before it begins."""
     woken_r, woken_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(woken_w, warn_on_full_buffer=False)
@@ -183,7 +211,7 @@ def _watch(pid: int, from_zygote: socket.socket, ready_r: int, link: _Link) -> i
                 _pass_on(ready_r, link)
                 poll.unregister(ready_r)
             else:
-                _obey(passing.receive(from_zygote)[0], pid)
+                _obey(passing.receive(from_zygote)[0], tell or partial(_send, pid))
     with contextlib.suppress(OSError):
         os.set_blocking(ready_r, False)
         _pass_on(ready_r, link)
@@ -211,12 +239,20 @@ def _reaped(pid: int) -> int | None:
             return None
 
 
-def _obey(message: dict[str, Any] | None, pid: int) -> None:
+def _obey(message: dict[str, Any] | None, tell: Callable[[int], None]) -> None:
     if message is None:
         os._exit(_BROKEN)  # the zygote is gone; without a PID namespace the parent-death signals do the rest
     if "signal" in message:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, message["signal"])
+            tell(message["signal"])
+
+
+def _send(pid: int, number: int) -> None:
+    """To the group of the child; to itself alone while it has not made one yet."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        os.kill(pid, number)
 
 
 def end_descendants() -> None:

@@ -27,7 +27,7 @@ class Group:
         """Set the limits for the next jail. Raises OSError."""
         self.killed_before = self.kills()
         if self.version == 1:
-            _write(self.folder / "memory.limit_in_bytes", memory_bytes)
+            _write(self.folder / "memory.limit_in_bytes", memory_bytes)  # more than there is means none
             return
         _write(self.folder / "memory.max", memory_bytes)
         for name, value in (("memory.swap.max", 0), ("memory.oom.group", 1), ("pids.max", processes + _REMAINS)):

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import msgpack
 
 from anima.errors import Refused
-from anima.sandbox.jail import bpf, landlock, syscalls
+from anima.sandbox.jail import bpf, landlock, mounts, syscalls
 from anima.sandbox.jail.spec import LAYERS, JailSpec, Limits
 from anima.sandbox.jail.view import Place
 
@@ -50,6 +50,7 @@ class Child:
     answer_fd: int
     ready_fd: int  #: what to say before the function is called: "held LAYERS" or "refused SENTENCE"
     namespaces: bool
+    counted: bool = True  #: whether a cgroup counts its memory
 
 
 def live(child: Child) -> NoReturn:
@@ -134,7 +135,7 @@ def limits(found: Limits) -> dict[int, tuple[int, int]]:
         resource.RLIMIT_FSIZE: (found.file_bytes,) * 2,
         resource.RLIMIT_NOFILE: (found.files,) * 2,
         resource.RLIMIT_NPROC: (found.processes + 1,) * 2,
-        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_CORE: (1, 1),  # none; 0 would still start a program that the machine gives its cores to
         resource.RLIMIT_MEMLOCK: (8 << 20,) * 2,
     }
 
@@ -184,7 +185,9 @@ def _limit(found: Limits) -> None:
 def _judge_calls(child: Child) -> None:
     hidden = child.abi >= _SCOPES_ABI and "landlock" not in child.spec.off
     own_network = not child.spec.network and "network" not in child.spec.off
-    syscalls.seccomp(bpf.program(platform.machine(), network=child.spec.network, unix=hidden or own_network))
+    counted = child.counted or "memory" in child.spec.off
+    unix = hidden or own_network
+    syscalls.seccomp(bpf.program(platform.machine(), network=child.spec.network, unix=unix, counted=counted))
 
 
 def allowed(child: Child) -> list[tuple[str, int]]:
@@ -193,7 +196,7 @@ def allowed(child: Child) -> list[tuple[str, int]]:
     for place in child.places:
         if place.kind in ("work", "keep") or (place.kind == "fresh" and child.namespaces):
             found.append((place.path, landlock.READ | landlock.WRITE))
-        elif place.kind in ("show", "etc", "proc"):
+        elif place.kind in ("show", "proc") or (place.kind == "etc" and child.namespaces):
             found.append((place.path, landlock.READ))
     if child.namespaces:
         found += [
@@ -202,7 +205,8 @@ def allowed(child: Child) -> list[tuple[str, int]]:
             ("/dev/shm", landlock.READ | landlock.WRITE),
         ]
     else:
-        found += [(f"/dev/{name}", landlock.DEVICE) for name in ("null", "zero", "full", "random", "urandom")]
+        found += [(f"/dev/{name}", landlock.DEVICE) for name in mounts.DEVICES]
+        found += [(path, landlock.READ) for path in mounts.etc_paths(network=child.spec.network)]
     return found
 
 

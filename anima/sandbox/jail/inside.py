@@ -38,5 +38,6 @@ def main() -> None:
             answer_fd=answer_fd,
             ready_fd=ready_fd,
             namespaces=True,
+            counted=body["counted"],
         )
     )

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from anima.errors import Refused
+from anima.errors import Refused, Unavailable
 from anima.sandbox.jail import passing
+from anima.sandbox.jail.bubblewrap import Builder
 from anima.sandbox.jail.line import Line
 from anima.sandbox.jail.link import ZygoteLink
 from anima.sandbox.jail.output import Kept
@@ -26,6 +27,7 @@ OnOutput = Callable[[str, bytes], None]
 
 _PARALLEL_PER_CORE = 4
 _CHUNK_BYTES = 64 * 1024
+_WALL_MIN_S = 0.001  #: no wall time at all does not mean without a limit
 _GONE_S = 5.0  #: how long the end of killed jails is waited for; the kernel takes milliseconds
 
 
@@ -45,8 +47,9 @@ class _Run:
 class Jails:
     """Makes jails through one zygote, which is started again when it dies. `open` it."""
 
-    def __init__(self, preload: Sequence[str], parallel: int) -> None:
+    def __init__(self, preload: Sequence[str], parallel: int, builder: Builder) -> None:
         self._preload = tuple(preload)
+        self._wanted = builder
         self._loop = asyncio.get_running_loop()
         self._link: ZygoteLink | None = None
         self._starting = asyncio.Lock()
@@ -55,17 +58,26 @@ class Jails:
         self._waiting: deque[_Run] = deque()
         self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._layers: list[Layer] = []
+        self._closed = False
 
     @classmethod
-    async def open(cls, preload: Sequence[str] = (), *, parallel: int = 0) -> Self:
-        """Start the zygote, which imports `preload` for all children. At most `parallel` calls run at once (0: by cores)."""
-        jails = cls(preload, parallel or max(1, os.cpu_count() or 1) * _PARALLEL_PER_CORE)
+    async def open(cls, preload: Sequence[str] = (), *, parallel: int = 0, builder: Builder = "auto") -> Self:
+        """Start the zygote, which imports `preload` for all children. At most `parallel` calls run at once (0: by cores).
+
+        `builder`: who mounts the view; auto is native where the kernel lets us, else bwrap where it lets that.
+        """
+        jails = cls(preload, parallel or max(1, os.cpu_count() or 1) * _PARALLEL_PER_CORE, builder)
         await jails._zygote()
         return jails
 
     def report(self) -> list[Layer]:
         """What this machine gives, layer by layer."""
         return list(self._layers)
+
+    @property
+    def builder(self) -> str:
+        """Who mounts the view: native or bubblewrap."""
+        return self._link.builder if self._link else ""
 
     @property
     def problems(self) -> list[str]:
@@ -91,8 +103,9 @@ class Jails:
             del self._runs[order.id]
 
     async def converse(self, order: Order) -> Line:
-        """A child without a limit of wall time and outside the number of calls, with a link as its standard input and output.
+        """A child with a link as its standard input and output, outside the number of calls.
 
+        It has no limit of wall time, and its limit of CPU time counts for each of its processes alone.
         Raises Unavailable, or Refused if it may not begin.
         """
         link = await self._zygote()
@@ -101,7 +114,12 @@ class Jails:
         run = self._enter(order, None)
         mine, its = socket.socketpair()
         fd = its.detach()
-        self._begin(link, run, in_fd=fd, out_fd=os.dup(fd), wall_s=0.0)
+        with contextlib.ExitStack() as undo:
+            undo.callback(mine.close)
+            undo.callback(self._runs.pop, order.id)
+            undo.callback(self._stop_reading, run)
+            self._begin(link, run, [fd, os.dup(fd)], 0.0)
+            undo.pop_all()
         return await Line.open(mine, order.id, self._loop.create_task(self._see_out_line(run)))
 
     def interrupt(self, id: str, grace_s: float = 2.0) -> bool:  # noqa: A002 - the word of the contract
@@ -118,6 +136,7 @@ class Jails:
 
     async def close(self) -> None:
         """End the zygote and every jail. What runs is answered as killed."""
+        self._closed = True
         link, self._link = self._link, None
         if link:
             await link.close()
@@ -163,10 +182,9 @@ class Jails:
         link = await self._zygote()
         if reason := why_not(run.order.spec, self._layers):
             return refused(reason)
-        out_r, out_w = os.pipe2(os.O_CLOEXEC)
-        self._read(run, out_r, lambda piece: self._print(run, "stdout", run.ended.stdout, piece))
-        self._begin(link, run, in_fd=os.dup(self._nothing), out_fd=out_w, wall_s=run.order.spec.limits.wall_s)
         try:
+            out_w = self._pipe(run, lambda piece: self._print(run, "stdout", run.ended.stdout, piece))
+            self._begin(link, run, [os.dup(self._nothing), out_w], max(run.order.spec.limits.wall_s, _WALL_MIN_S))
             return await self._see_out(run)
         except asyncio.CancelledError:
             await self._kill(run)
@@ -174,13 +192,16 @@ class Jails:
         finally:
             self._stop_reading(run)
 
-    def _begin(self, link: ZygoteLink, run: _Run, *, in_fd: int, out_fd: int, wall_s: float) -> None:
+    def _begin(self, link: ZygoteLink, run: _Run, ends: list[int], wall_s: float) -> None:
+        """Send the order; `ends` are its standard input and output, and closed here whatever happens."""
         order, spec = run.order, run.order.spec
-        err_r, err_w = os.pipe2(os.O_CLOEXEC)
-        answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
-        self._read(run, err_r, lambda piece: self._print(run, "stderr", run.ended.stderr, piece))
-        self._read(run, answer_r, lambda piece: self._take(run, answer_r, piece))
-        body = passing.wrap({"spec": spec.wire(), "target": order.target, "arguments": list(order.arguments)})
+        with contextlib.ExitStack() as undo:
+            undo.callback(_close, ends)
+            body = {"spec": spec.wire(), "target": order.target, "arguments": list(order.arguments)}
+            ends.append(self._pipe(run, lambda piece: self._print(run, "stderr", run.ended.stderr, piece)))
+            ends.append(self._pipe(run, lambda piece: self._take(run, piece)))
+            ends.insert(0, passing.wrap(body))
+            undo.pop_all()
         bounds = {name: getattr(spec.limits, name) for name in ("memory_bytes", "processes", "cpu_s")}
         message = {
             "do": "start",
@@ -188,10 +209,10 @@ class Jails:
             "off": sorted(spec.off),
             "network": spec.network,
             "paths": [str(each) for each in (spec.workspace, *spec.read, *spec.write)],
-            "limits": {"wall_s": wall_s, **bounds},
+            "limits": {"wall_s": wall_s, **bounds, **({} if wall_s else {"cpu_s": 0.0})},
         }
         run.started_at = self._loop.time()
-        link.send(message, [body, in_fd, out_fd, err_w, answer_w])
+        link.send(message, ends)
 
     async def _see_out(self, run: _Run) -> Outcome:
         """Wait for the end, and take what is still in the pipes: nobody is left to write to them."""
@@ -223,10 +244,13 @@ class Jails:
 
     # what comes back
 
-    def _read(self, run: _Run, fd: int, take: Callable[[bytes], None]) -> None:
-        os.set_blocking(fd, False)
-        run.reading[fd] = take
-        self._loop.add_reader(fd, self._readable, run, fd)
+    def _pipe(self, run: _Run, take: Callable[[bytes], None]) -> int:
+        """A pipe that is read as it fills; its other end, for the child."""
+        mine, its = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(mine, False)
+        run.reading[mine] = take
+        self._loop.add_reader(mine, self._readable, run, mine)
+        return its
 
     def _readable(self, run: _Run, fd: int) -> bool:
         """Take one piece from a pipe; False if there is none now, or no more."""
@@ -260,10 +284,10 @@ class Jails:
             run.on_output(stream, piece)
         kept.add(piece)
 
-    def _take(self, run: _Run, fd: int, piece: bytes) -> None:
-        run.ended.answer += piece
-        if len(run.ended.answer) > answer_bytes_max:
-            self._close(run, fd)  # the child's next write fails; what came is no answer
+    def _take(self, run: _Run, piece: bytes) -> None:
+        """A piece of the answer. What comes beyond its limit is only counted as too much, not kept."""
+        room = answer_bytes_max + 1 - len(run.ended.answer)
+        run.ended.answer += piece[:room]
 
     def _hear(self, message: dict[str, Any] | None) -> None:
         if message is None:
@@ -275,7 +299,14 @@ class Jails:
 
     async def _zygote(self) -> ZygoteLink:
         async with self._starting:
+            if self._closed:
+                raise Unavailable("the jails are closed; nothing was done")
             if self._link is None or not self._link.alive:
-                self._link = await ZygoteLink.start(self._preload, self._hear)
+                self._link = await ZygoteLink.start(self._preload, self._hear, self._wanted)
                 self._layers = self._link.layers
             return self._link
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

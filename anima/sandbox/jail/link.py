@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from anima.errors import Unavailable
 from anima.sandbox.jail import passing
+from anima.sandbox.jail.bubblewrap import Builder
 from anima.sandbox.jail.spec import Layer
 
 _START_S = 30.0  #: it imports what the children need
@@ -32,13 +33,23 @@ class ZygoteLink:
         self._waiting: deque[tuple[dict[str, Any], list[int]]] = deque()
         self.layers: list[Layer] = []
         self.problems: list[str] = []
+        self.builder = ""  #: native or bubblewrap
         self.alive = True
 
     @classmethod
-    async def start(cls, preload: Sequence[str], hear: Listener) -> Self:
+    async def start(cls, preload: Sequence[str], hear: Listener, builder: Builder = "auto") -> Self:
         """Start a zygote and wait until it can take orders. Raises Unavailable if it does not come up."""
         mine, its = passing.pair()
-        argv = [sys.executable, "-P", "-m", "anima.sandbox.jail.zygote", str(its.fileno()), str(os.getpid()), ",".join(preload)]
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "anima.sandbox.jail.zygote",
+            str(its.fileno()),
+            str(os.getpid()),
+            ",".join(preload),
+            builder,
+        ]
         environ = {name: os.environ[name] for name in _ENVIRON_KEPT if name in os.environ}
         environ["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each and os.path.isabs(each))
         process = subprocess.Popen(
@@ -60,6 +71,7 @@ class ZygoteLink:
             raise Unavailable("the process that makes jails does not start; its words are on standard error")
         link.layers = [Layer(*each) for each in told["hello"]]
         link.problems = told["problems"]
+        link.builder = told["builder"]
         link._loop.add_reader(mine.fileno(), link._read)
         return link
 

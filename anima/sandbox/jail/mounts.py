@@ -8,8 +8,10 @@ Does not cover: what a place shows is what its files say; a socket inside a read
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from anima.errors import Refused
@@ -21,12 +23,13 @@ from anima.sandbox.jail.view import Place
 _TAME = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 _READ_ONLY = _TAME | MOUNT_ATTR_RDONLY
 _STAGE = "/tmp"
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
-_ETC_SHOWN = ("/etc/alternatives", "/etc/ssl/certs", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates")
+ETC_SHOWN = ("/etc/alternatives", "/etc/ssl/certs", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates")
 _ETC_COPIED = ("ld.so.cache", "localtime", "mime.types", "ssl/openssl.cnf")
 _ETC_OF_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "gai.conf", "services", "protocols")
 _SMALL = {b"mode": b"0755", b"size": b"%d" % (4 * MIB), b"nr_inodes": b"4096"}
+_STAND_IN = 0o1000  #: mode of a folder that only stands where a protected one may come: nobody else makes such
 _COPY_BYTES_MAX = 512 * KIB
 
 IdMaps = Mapping[tuple[int, int], int]  #: user namespaces in which that owner is the jail's user
@@ -45,36 +48,62 @@ class Look:
 
 
 def make_missing(places: Sequence[Place]) -> list[str]:
-    """Make the protected folders that do not exist yet, so that they can be hidden; the ones made, to be removed afterwards."""
-    made: list[str] = []
-    writable = [place.path for place in places if place.kind in ("work", "keep")]
+    """Make the protected folders that do not exist yet, so that they can be hidden.
+
+    Those that stand for nothing are returned, also the ones another jail made: whoever is last removes them. One that
+    is removed while a jail hides it would appear in that jail, because the kernel drops the mount with its place.
+    """
+    stand_ins: list[str] = []
     for place in places:
-        if place.kind != "hide" or os.path.lexists(place.path):
+        if place.kind != "hide":
             continue
         try:
-            os.mkdir(place.path, 0o700)
+            with _parent(place.path) as (folder, name):
+                os.mkdir(name, _STAND_IN, dir_fd=folder)
+                made = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                os.fchmod(made, _STAND_IN)  # the sticky bit is not for mkdir to give
+                os.close(made)
+        except FileExistsError:
+            if not _stands_in(place.path):
+                continue
         except OSError as error:
-            if os.path.dirname(place.path) in writable:
-                remove_made(made)
-                raise Refused(f"{place.path} is protected and cannot be hidden before it exists: {error.strerror}") from error
-            continue  # nobody with our rights can make it there either
-        made.append(place.path)
-    return made
+            remove_stand_ins(stand_ins)
+            raise Refused(f"{place.path} is protected and cannot be hidden before it exists: {error.strerror}") from error
+        stand_ins.append(place.path)
+    return stand_ins
 
 
-def remove_made(made: Sequence[str]) -> None:
-    """Take away what `make_missing` made, unless somebody uses it by now."""
-    for path in reversed(made):
-        with contextlib.suppress(OSError):  # not empty any more: it is somebody's
-            os.rmdir(path)
+def remove_stand_ins(paths: Sequence[str]) -> None:
+    """Take away what `make_missing` made, unless it is somebody's by now."""
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):  # not empty any more
+            if _stands_in(path):
+                with _parent(path) as (folder, name):
+                    os.rmdir(name, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _parent(path: str) -> Iterator[tuple[int, str]]:
+    """The folder of `path`, opened without following a symlink: this is root, in a folder that is a tool's."""
+    above, _, name = path.rpartition("/")
+    folder = syscalls.open_beneath(os.fsencode(above or "/"))
+    try:
+        yield folder, name
+    finally:
+        os.close(folder)
+
+
+def _stands_in(path: str) -> bool:
+    found = os.lstat(path)
+    return stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == _STAND_IN
 
 
 def raise_view(places: Sequence[Place], links: Mapping[str, str], look: Look) -> None:
     """Build the view and make it this process's root. Raises OSError or Refused with what could not be had."""
     sources = {place.path: _source(place, look.maps) for place in places if place.kind in ("show", "work")}
-    extras = {path: _show(path) for path in _ETC_SHOWN if os.path.isdir(path)}
-    devices = {name: _show(f"/dev/{name}", device=True) for name in _DEVICES}
-    etc = _etc_files(look)
+    extras = {path: _show(path) for path in ETC_SHOWN if os.path.isdir(path)}
+    devices = {name: _show(f"/dev/{name}", device=True) for name in DEVICES}
+    etc = etc_files(look)
     syscalls.make_private()
     root = syscalls.new_filesystem(b"tmpfs", _SMALL, _TAME)
     syscalls.move_mount(root, _STAGE.encode())
@@ -187,7 +216,27 @@ def _folders(path: str) -> None:
     os.makedirs(path, 0o755, exist_ok=True)
 
 
-def _etc_files(look: Look) -> dict[str, bytes]:
+def etc_paths(*, network: bool) -> list[str]:
+    """What of the machine's own /etc a jail may read that has no view of its own."""
+    names = (
+        ("passwd", "group", *_ETC_COPIED, *_ETC_OF_NETWORK) if network else ("passwd", "group", "nsswitch.conf", *_ETC_COPIED)
+    )
+    return [path for path in (*ETC_SHOWN, *(f"/etc/{name}" for name in names)) if os.path.exists(path)]
+
+
+@cache
+def copied() -> dict[str, bytes]:
+    """Files of the machine's /etc that every jail gets, read once: the zygote does, for all jails."""
+    return dict(_read_etc(_ETC_COPIED))
+
+
+def _read_etc(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    for name in names:
+        with contextlib.suppress(OSError), open(f"/etc/{name}", "rb") as file:  # most machines lack some of them
+            yield name, file.read(_COPY_BYTES_MAX)
+
+
+def etc_files(look: Look) -> dict[str, bytes]:
     """The made-up /etc, with copies of a few files; read while the machine can still be seen."""
     user = f"{look.user}:x:{look.uid}:{look.gid}"
     found = {
@@ -198,10 +247,7 @@ def _etc_files(look: Look) -> dict[str, bytes]:
         "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
         "shells": b"/bin/sh\n/bin/bash\n",
     }
-    for name in (*_ETC_COPIED, *(_ETC_OF_NETWORK if look.network else ())):
-        with contextlib.suppress(OSError), open(f"/etc/{name}", "rb") as file:  # most machines lack some of them
-            found[name] = file.read(_COPY_BYTES_MAX)
-    return found
+    return {**found, **copied(), **(dict(_read_etc(_ETC_OF_NETWORK)) if look.network else {})}
 
 
 def _fill_etc(files: Mapping[str, bytes], extras: Mapping[str, int]) -> None:

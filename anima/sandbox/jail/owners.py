@@ -6,14 +6,38 @@ Does not cover: files of third users in the same folder: they keep their owners,
 """
 
 import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anima.sandbox.jail import syscalls
-from anima.sandbox.jail.machine import ID_LAST
+from anima.sandbox.jail.machine import ID_LAST, JAIL_UID, JAIL_UID_LAST
 
 Owner = tuple[int, int]  #: uid, gid
+
+
+@dataclass(frozen=True, slots=True)
+class Uids:
+    """A range of users that no other zygote of this machine has."""
+
+    first: int
+    claim: socket.socket  #: its name is the claim; the kernel frees it with this process
+
+
+def claim_uids(count: int) -> Uids:
+    """Users for `count` jails at once: limits count by user, so jails of two houses must not be the same one."""
+    blocks = (JAIL_UID_LAST - JAIL_UID) // count
+    start = os.getpid() % blocks
+    for block in (*range(start, blocks), *range(start)):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0anima-jail-users-{block}")  # an abstract name: taken once, whoever asks
+        except OSError:
+            claim.close()
+            continue
+        return Uids(JAIL_UID + block * count, claim)
+    raise OSError("no users are left for jails")
 
 
 @dataclass(slots=True)

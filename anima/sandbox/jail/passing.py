@@ -42,9 +42,9 @@ def receive(origin: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def wrap(body: dict[str, Any]) -> int:
-    """A memfd that holds `body`, to be read once by `unwrap`."""
-    fd = os.memfd_create("order", os.MFD_CLOEXEC)
+    """A memfd that holds `body`, to be read once by `unwrap`. Raises TypeError or ValueError if it cannot be packed."""
     rest = memoryview(msgpack.packb(body))
+    fd = os.memfd_create("order", os.MFD_CLOEXEC)
     while rest:
         rest = rest[os.write(fd, rest) :]
     return fd

@@ -8,6 +8,7 @@ Does not cover: a folder that is moved by somebody outside the jail while it is 
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import anima
@@ -41,8 +42,11 @@ def wishes(spec: JailSpec) -> tuple[Wishes, dict[str, str]]:
         links.update(passed)
         return found
 
+    workspace = real(spec.workspace)
+    if not os.path.isdir(workspace):
+        raise Refused(f"the workspace {workspace} is no folder: name one in the policy")
     return Wishes(
-        workspace=real(spec.workspace),
+        workspace=workspace,
         read=tuple(real(each) for each in spec.read),
         write=tuple(real(each) for each in spec.write),
         protected=tuple(real(each, missing=True) for each in spec.protected),
@@ -56,7 +60,7 @@ def follow(path: Path) -> tuple[str, dict[str, str]]:
     if not path.is_absolute():
         raise Refused(f"{path} is not absolute: in a jail nobody knows from where it should count")
     rest = [each for each in str(path).split("/") if each not in ("", ".")][::-1]
-    found = ""
+    found, followed = "", 0
     links: dict[str, str] = {}
     while rest:
         part = rest.pop()
@@ -67,7 +71,8 @@ def follow(path: Path) -> tuple[str, dict[str, str]]:
         if not os.path.islink(here):
             found = here
             continue
-        if len(links) >= _LINKS_MAX:
+        followed += 1
+        if followed > _LINKS_MAX:
             raise Refused(f"{path} leads through too many symlinks")
         said = links[here] = os.readlink(here)
         found = "" if said.startswith("/") else found
@@ -75,20 +80,29 @@ def follow(path: Path) -> tuple[str, dict[str, str]]:
     return found or "/", links
 
 
+@cache
 def system_folders() -> tuple[str, ...]:
     """Folders of the machine that programs need, as far as they are there and no symlinks."""
     return tuple(each for each in _SYSTEM if os.path.isdir(each) and not os.path.islink(each))
 
 
+@cache
 def system_links() -> dict[str, str]:
-    """Those of them that are symlinks (/bin on a merged system), with what they say."""
-    return {each: os.readlink(each) for each in _SYSTEM if os.path.islink(each)}
+    """Those of them that are symlinks (/bin on a merged system), with what they say; those on the way to this Python, too."""
+    found = {each: os.readlink(each) for each in _SYSTEM if os.path.islink(each)}
+    for path in _python():
+        found |= follow(Path(path))[1]
+    return found
 
 
+def _python() -> list[str]:
+    return [sys.prefix, sys.base_prefix, sys.exec_prefix, *anima.__path__]
+
+
+@cache
 def python_folders() -> tuple[str, ...]:
     """What this interpreter and this program need, without what lies in another of them or in a system folder."""
-    asked = [sys.prefix, sys.base_prefix, sys.exec_prefix, *anima.__path__]
-    return outermost([os.path.realpath(each) for each in asked], system_folders())
+    return outermost([os.path.realpath(each) for each in _python()], system_folders())
 
 
 def outermost(paths: Sequence[str], covered: Sequence[str]) -> tuple[str, ...]:

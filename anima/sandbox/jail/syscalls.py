@@ -4,6 +4,7 @@ Covers: numbers, structures and error reporting. Every call that fails raises OS
 Does not cover: any decision. `clone` is a fork without glibc's care: its child may only be a caller with one thread.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -32,7 +33,8 @@ _AT_RECURSIVE = 0x8000
 _AT_FDCWD = -100
 _OPEN_TREE_CLONE = 1
 _CLOEXEC = os.O_CLOEXEC
-_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_F_EMPTY_PATH = 0x04
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSOPEN_CLOEXEC = 1
@@ -54,14 +56,15 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_GET_ACTION_AVAIL = 2
 _SECCOMP_RET_KILL_PROCESS = 0x80000000
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _CAP_VERSION_3 = 0x20080522
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
 
 #: Calls whose number differs between the two; the others below are the same everywhere.
 _BY_MACHINE = {
-    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "seccomp": 317},
-    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "seccomp": 277},
+    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "seccomp": 317, "keyctl": 250},
+    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "seccomp": 277, "keyctl": 219},
 }
 _NUMBERS = {
     **_BY_MACHINE.get(platform.machine(), {}),
@@ -139,8 +142,12 @@ def mount_setattr(fd: int, attributes: int, *, userns_fd: int = -1, recursive: b
 
 
 def move_mount(fd: int, target: bytes) -> None:
-    """Attach the detached mount `fd` at `target`."""
-    _call("move_mount", fd, b"", _AT_FDCWD, target, _MOVE_MOUNT_F_EMPTY_PATH, about=os.fsdecode(target))
+    """Attach the detached mount `fd` at `target`, in which no symlink is followed."""
+    at = open_beneath(target)
+    try:
+        _call("move_mount", fd, b"", at, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH, about=os.fsdecode(target))
+    finally:
+        os.close(at)
 
 
 def new_filesystem(kind: bytes, options: dict[bytes, bytes], attributes: int) -> int:
@@ -174,6 +181,12 @@ def _prctl(name: str, option: int, argument: int, second: int = 0) -> int:
 def die_with_parent(number: int) -> None:
     """Have the kernel send `number` when the parent dies. A change of uid clears it."""
     _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, number)
+
+
+def leave_keys() -> None:
+    """Take an empty session keyring instead of the inherited one."""
+    with contextlib.suppress(OSError):  # a kernel without keys, or a quota: the calls themselves are refused later
+        _call("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def set_dumpable(dumpable: bool) -> None:

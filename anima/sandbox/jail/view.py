@@ -115,6 +115,8 @@ def _hide(found: dict[str, Place], path: str, facts: Facts) -> None:
     between = [
         str(each) for each in reversed(PurePosixPath(path).parents) if around and _depth(str(each)) > _depth(around.path)
     ]
+    if around and around.kind == "show" and not facts.exists(path):
+        return  # the jail cannot make it, and a folder that is only shown is not ours to put a stand-in into
     for folder in between:
         if not facts.exists(folder):
             path = folder  # hiding the first folder that is missing keeps the rest from being made

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import importlib
 import os
+import platform
 import selectors
 import signal
 import socket
@@ -21,19 +22,20 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from anima.sandbox.jail import passing, places, syscalls
+from anima.sandbox.jail import bpf, built, mounts, passing, places, syscalls
 from anima.sandbox.jail.cell import Birth, lead
 from anima.sandbox.jail.cgroups import Group, Groups
-from anima.sandbox.jail.machine import JAIL_UID, Machine, layers, look
-from anima.sandbox.jail.mounts import remove_made
-from anima.sandbox.jail.owners import Owners
+from anima.sandbox.jail.machine import Machine, layers, look
+from anima.sandbox.jail.owners import Owners, claim_uids
 from anima.sandbox.jail.watch import descendants, usage
 
 SLOTS = 256  #: jails at once; the owner keeps far below
 TERM_GRACE_S = 2.0  #: between asking a child to end at its limit and ending its jail
 LOOK_S = 0.1  #: between two looks at what a jail uses
-_LOOK_WITH_CGROUP_S = 0.5
+LOOK_MAX_S = 2.0  #: while it does nothing, and a cgroup bounds its memory
+LOOK_ALONE_MAX_S = 0.5  #: while it does nothing, and nobody else bounds it
 _FIRST_LOOK_S = 0.05
+_UNBOUND = 1 << 62
 _SPARE_PROCESSES = 16  #: a jail may be so far above its number of processes before it is ended; forks fail long before
 
 
@@ -48,12 +50,15 @@ class Jail:
     flags: int
     uid: int
     id: str = ""  #: of its order; "" while it is a spare
+    spent: bool = False  #: no spare any more either
     wall_at: float = 0.0
     kill_at: float = 0.0
     look_at: float = 0.0
+    look_s: float = 0.0  #: from the last look to the next
+    cpu_s: float = 0.0  #: at the last look
     limits: dict[str, Any] = field(default_factory=dict)
     limit: str = ""  #: the one that was hit
-    made: list[str] = field(default_factory=list)  #: placeholders to be removed
+    stand_ins: list[str] = field(default_factory=list)  #: it hides these folders, which stand for protected ones to come
     told: dict[str, Any] = field(default_factory=dict)  #: what its first process said
 
     @property
@@ -65,14 +70,16 @@ class Jail:
 class Zygote:
     """The loop. One thread, which sleeps in one place."""
 
-    def __init__(self, owner: socket.socket) -> None:
+    def __init__(self, owner: socket.socket, builder: str = "native") -> None:
         self._owner = owner
         self._groups = Groups()
         self._machine: Machine = look(self._groups.reason)
+        self._bwrap = built.choose(builder, native=bool(self._machine.flags))
         self._owners = Owners()
+        self._uids = claim_uids(SLOTS)
         self._python = places.python_folders()
         self._jails: dict[int, Jail] = {}  # by PID
-        self._made: dict[str, int] = {}  # placeholders, and how many jails have them
+        self._stand_ins: dict[str, int] = {}  # and how many jails hide each
         self._free = list(range(SLOTS))[::-1]
         self._wanted_spare = False
         self._selector = selectors.DefaultSelector()
@@ -85,9 +92,12 @@ class Zygote:
 
     def run(self, problems: list[str]) -> None:
         """Serve until the owner is gone."""
-        told = [[each.name, each.there, each.reason] for each in layers(self._machine)]
+        found = layers(self._machine)
+        if self._bwrap:
+            found = built.layers(found, self._bwrap, rooted=self._machine.rooted)
+        told = [[each.name, each.there, each.reason] for each in found]
         self._owner.setblocking(True)
-        passing.send(self._owner, {"hello": told, "problems": problems})
+        passing.send(self._owner, {"hello": told, "problems": problems, "builder": "bubblewrap" if self._bwrap else "native"})
         while True:
             events = self._selector.select(self._pause())
             for key, _ in events:
@@ -99,7 +109,7 @@ class Zygote:
                 elif key.fd == self._woken:
                     self._reap()
                 elif key.data.pid in self._jails:  # else it was buried in this very round
-                    self._listen(key.data)
+                    self._hear_out(key.data)
             self._tick(time.monotonic())
             if not events and self._wanted_spare:
                 self._make_spare()
@@ -109,8 +119,7 @@ class Zygote:
         for jail in list(self._jails.values()):
             self._kill(jail)
             os.waitpid(jail.pid, 0)
-        for path in self._made:
-            remove_made([path])
+        mounts.remove_stand_ins(list(self._stand_ins))
         self._groups.close()
 
     def _pause(self) -> float | None:
@@ -136,10 +145,10 @@ class Zygote:
     def _start(self, message: dict[str, Any], fds: list[int]) -> None:
         off, network = message["off"], message["network"]
         flags = self._flags(off, network=network)
-        mapped = self._machine.rooted and "user" not in off
+        mapped = self._machine.rooted and "user" not in off and not self._bwrap
         jail = self._spare(flags, mapped=mapped) or self._bear(flags, mapped=mapped)
         jail.id = message["id"]
-        jail.limits = message["limits"]
+        jail.limits = message["limits"] | ({"memory_bytes": _UNBOUND} if "memory" in off else {})
         now = time.monotonic()
         jail.wall_at = now + jail.limits["wall_s"] if jail.limits["wall_s"] else 0.0
         jail.look_at = now + _FIRST_LOOK_S
@@ -151,30 +160,36 @@ class Zygote:
             passing.send(jail.link, {"maps": owners}, [*fds, *(maps.values() if maps else ())])
         except OSError:
             self._kill(jail)
-            jail.id = ""  # the caller tells the owner
+            jail.id, jail.spent = "", True  # the caller tells the owner
             raise
         self._wanted_spare = self._wanted_spare or flags == self._usual
+
+    @property
+    def _usually_mapped(self) -> bool:
+        return self._machine.rooted and not self._bwrap
 
     @property
     def _usual(self) -> int:
         return self._flags([], network=False)
 
     def _flags(self, off: list[str], *, network: bool) -> int:
+        if self._bwrap and "namespaces" not in off:
+            return 0  # bwrap makes them, at its own birth
         flags = 0 if "namespaces" in off else self._machine.flags
         if not network and "network" not in off:
             flags |= syscalls.CLONE_NEWNET | (0 if self._machine.rooted else syscalls.CLONE_NEWUSER)
         return flags
 
     def _spare(self, flags: int, *, mapped: bool) -> Jail | None:
-        if flags != self._usual or mapped != self._machine.rooted:
+        if flags != self._usual or mapped != self._usually_mapped:
             return None
-        return next((jail for jail in self._jails.values() if not jail.id and not jail.told), None)
+        return next((jail for jail in self._jails.values() if not (jail.id or jail.spent)), None)
 
     def _make_spare(self) -> None:
         self._wanted_spare = False
         with contextlib.suppress(OSError):  # no process to be had: the next order says so
-            if self._spare(self._usual, mapped=self._machine.rooted) is None:
-                self._bear(self._usual, mapped=self._machine.rooted)
+            if self._spare(self._usual, mapped=self._usually_mapped) is None:
+                self._bear(self._usual, mapped=self._usually_mapped)
 
     def _bear(self, flags: int, *, mapped: bool) -> Jail:
         """Clone the first process of a jail; it waits for its order."""
@@ -183,7 +198,7 @@ class Zygote:
         slot = self._free.pop()
         group = self._groups.take(slot)
         mine, its = passing.pair()
-        uid, gid = (JAIL_UID + slot,) * 2 if mapped else (os.geteuid(), os.getegid())
+        uid, gid = (self._uids.first + slot,) * 2 if mapped else (os.geteuid(), os.getegid())
         birth = Birth(
             link=its,
             enter_fd=group.enter_fd if group else -1,
@@ -193,6 +208,7 @@ class Zygote:
             rooted=self._machine.rooted,
             abi=self._machine.abi,
             last_capability=self._machine.last_capability,
+            bwrap=self._bwrap,
         )
         try:
             pid = syscalls.clone(flags)
@@ -204,6 +220,7 @@ class Zygote:
         if pid == 0:
             lead(birth)
         its.close()
+        mine.setblocking(False)
         jail = self._jails[pid] = Jail(pid, mine, slot, group, flags, uid)
         self._selector.register(mine, selectors.EVENT_READ, jail)
         return jail
@@ -215,9 +232,9 @@ class Zygote:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(jail.link)
             return
-        for path in message.get("made", ()):
-            jail.made.append(path)
-            self._made[path] = self._made.get(path, 0) + 1
+        for path in message.get("stand_ins", ()):
+            jail.stand_ins.append(path)
+            self._stand_ins[path] = self._stand_ins.get(path, 0) + 1
         jail.told.update(message)
 
     def _reap(self) -> None:
@@ -234,14 +251,11 @@ class Zygote:
                 self._bury(jail, status)
 
     def _bury(self, jail: Jail, status: int) -> None:
-        jail.link.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while jail.link in self._selector.get_map():
-                self._listen(jail)
+        self._hear_out(jail)
         with contextlib.suppress(KeyError):
             self._selector.unregister(jail.link)
         jail.link.close()
-        self._forget_made(jail)
+        self._forget_stand_ins(jail)
         self._free.append(jail.slot)
         if not jail.id:
             return
@@ -257,12 +271,22 @@ class Zygote:
             cpu_s=told.get("cpu_s", 0.0),
         )
 
-    def _forget_made(self, jail: Jail) -> None:
-        for path in jail.made:
-            self._made[path] -= 1
-            if not self._made[path]:
-                del self._made[path]
-                remove_made([path])
+    def _forget_stand_ins(self, jail: Jail) -> None:
+        if not jail.stand_ins:
+            return
+        for other in self._jails.values():
+            self._hear_out(other)  # one that uses them has said so before it did
+        for path in jail.stand_ins:
+            self._stand_ins[path] -= 1
+            if not self._stand_ins[path]:
+                del self._stand_ins[path]
+                mounts.remove_stand_ins([path])
+
+    def _hear_out(self, jail: Jail) -> None:
+        """Take everything that a jail has said so far."""
+        with contextlib.suppress(BlockingIOError):
+            while jail.link in self._selector.get_map():
+                self._listen(jail)
 
     def _say_ended(self, order: str, **how: Any) -> None:
         with contextlib.suppress(OSError):  # the owner is gone; the next look at its socket says so
@@ -276,12 +300,14 @@ class Zygote:
                 jail.wall_at = 0.0
                 self._limit(jail, "wall", TERM_GRACE_S)
             elif jail.look_at and now >= jail.look_at:
-                jail.look_at = now + (_LOOK_WITH_CGROUP_S if jail.group else LOOK_S)
-                self._look(jail)
+                self._look(jail, now)
 
-    def _look(self, jail: Jail) -> None:
+    def _look(self, jail: Jail, now: float) -> None:
         bounds = jail.limits
         found = usage(jail.pid, bounds["memory_bytes"])
+        still = found.cpu_s == jail.cpu_s  # without computing nobody's memory grows: an idle jail is not woken for
+        jail.look_s = min(2 * jail.look_s, LOOK_MAX_S if jail.group else LOOK_ALONE_MAX_S) if still else LOOK_S
+        jail.cpu_s, jail.look_at = found.cpu_s, now + jail.look_s
         if not jail.group and found.memory_bytes > bounds["memory_bytes"]:
             self._limit(jail, "memory", 0.0)
         elif found.threads > bounds["processes"] + _SPARE_PROCESSES:
@@ -321,13 +347,24 @@ def preload(names: list[str]) -> list[str]:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - anything may run on import; it is told, and the zygote lives on
             failures.append(f"cannot preload {name}: {error!r}")
+    warm()
     gc.collect()
     gc.freeze()
     return failures
 
 
+def warm() -> None:
+    """Work out what is the same for every jail, once, so that each finds it in the memory it is born with."""
+    mounts.copied()
+    places.python_folders()
+    places.system_links()
+    if syscalls.known_machine():
+        for network in (False, True):
+            bpf.program(platform.machine(), network=network)
+
+
 def main() -> None:
-    """Start as `python -m anima.sandbox.jail.zygote LINK_FD OWNER_PID MODULES`."""
+    """Start as `python -m anima.sandbox.jail.zygote LINK_FD OWNER_PID MODULES BUILDER`."""
     link_fd, owner_pid, names = int(sys.argv[1]), int(sys.argv[2]), [each for each in sys.argv[3].split(",") if each]
     syscalls.die_with_parent(signal.SIGKILL)
     if os.getppid() != owner_pid:
@@ -336,7 +373,7 @@ def main() -> None:
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner
     syscalls.adopt_orphans()
-    zygote = Zygote(socket.socket(fileno=link_fd))
+    zygote = Zygote(socket.socket(fileno=link_fd), sys.argv[4])
     try:
         zygote.run(preload(names))
     finally:

@@ -1,7 +1,9 @@
 """delete_file, move_file and copy_file: one path, or a whole directory if that is said."""
 
+import contextlib
 import errno
 import os
+import resource
 import shutil
 import stat
 from collections.abc import Mapping
@@ -161,8 +163,12 @@ def _move_across(ctx: Context, begin: Path, end: Path) -> str:
 
 
 def prepare_copy(args: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    """The hash of what is to be copied, and of what is in its place."""
+    """The hash of what is to be copied, and of what is in its place. What cannot be written is not read for minutes first."""
     source = place(ctx, args["source"])
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    with contextlib.suppress(OSError):  # the tool itself says what is wrong with it
+        if (size := source.stat().st_size) > most != resource.RLIM_INFINITY and source.is_file():
+            raise ToolError(f"{show(source)} has {size:,} bytes, and a file may have {most:,} here; nothing was copied")
     return {"content": file_digest(source), "before": file_digest(_destination(source, place(ctx, args["destination"])))}
 
 
