@@ -15,11 +15,11 @@ from anima.wire.events import Reflected
 
 async def judge(thinker: Thinker, asking: Asking, draft: str, round_: int, settings: Reflection) -> tuple[Reflected, Tape]:
     """The verdict on `draft`, which came of `asking`, and what was recorded of it."""
-    tape, reply, begun = Tape(), Reply(), time.monotonic()
+    tape, reply, begun = Tape(model=thinker.judge), Reply(), time.monotonic()
     shown = question(asking.conversation, draft, round_, settings)
     try:
         async with asyncio.timeout(settings.timeout_s):
-            async for delta in thinker.ask(shown, asking.session, asking.attempt, asking.hint, tape, thinker.judge):
+            async for delta in thinker.ask(shown, asking.session, asking.attempt, asking.hint, tape):
                 reply.add(delta)
         found, reason = verdict(reply.text)
     except AnimaError as error:

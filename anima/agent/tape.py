@@ -27,7 +27,7 @@ class Tape:
     request: Request | None = None
     about: dict[str, Any] = field(default_factory=dict)  #: what shaped the request besides; plain values
     deltas: list[Delta] = field(default_factory=list)
-    model: str = ""
+    model: str = ""  #: who is asked; "" until then for the one that thinks
     error: str = ""
 
     async def overhear(self, stream: AsyncIterator[Delta]) -> AsyncIterator[Delta]:

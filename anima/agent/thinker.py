@@ -78,15 +78,16 @@ class Thinker:
         attempt: int,
         hint: str = "",
         tape: Tape | None = None,
-        by: str = "",
     ) -> AsyncIterator[Delta]:
         """The model's answer as it comes; `hint` is the text that says which tools may be needed. `tape` overhears it.
 
-        Another model `by` is asked the same as this one would be.
+        If the tape names another model, that one is asked the same as this one would be.
 
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
-        model = self._opened(by or self.model)
+        tape = tape or Tape()
+        tape.model = tape.model or self.model
+        model = self._opened(tape.model)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
@@ -101,12 +102,12 @@ class Thinker:
             facts=facts,
             reminder=self._folder.always,
         )
-        return self._stream(model, request, tape or Tape(), by or self.model)
+        return self._stream(model, request, tape)
 
-    async def _stream(self, model: Model, request: Request, tape: Tape, name: str) -> AsyncIterator[Delta]:
+    async def _stream(self, model: Model, request: Request, tape: Tape) -> AsyncIterator[Delta]:
         """The model's answer, with the hooks around it."""
         request, changed = await self.hooks.before_model(request)
-        tape.request, tape.model, tape.about = request, name, self._about() | ({"changed_by": changed} if changed else {})
+        tape.request, tape.about = request, self._about() | ({"changed_by": changed} if changed else {})
         async for delta in tape.overhear(model.stream(request)):
             yield delta
         if await self.hooks.looks_at_replies():
