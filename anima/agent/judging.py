@@ -19,7 +19,7 @@ async def judge(thinker: Thinker, asking: Asking, draft: str, round_: int, setti
     shown = question(asking.conversation, draft, round_, settings)
     try:
         async with asyncio.timeout(settings.timeout_s):
-            async for delta in thinker.ask(shown, asking.session, asking.attempt, asking.hint, tape):
+            async for delta in thinker.ask(shown, asking.session, asking.attempt, asking.hint, asking.inserts, tape):
                 reply.add(delta)
         found, reason = verdict(reply.text)
     except AnimaError as error:

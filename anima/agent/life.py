@@ -4,10 +4,14 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from anima.agent.explain import explained
 from anima.agent.folder import Folder
-from anima.agent.inbox import Inbox
+from anima.agent.history import Histories
+from anima.agent.inbox import Inbox, Open
+from anima.agent.inserts import around
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
 from anima.bus.bus import Bus
@@ -16,6 +20,7 @@ from anima.limits import turn_grace_s
 from anima.wire.events import Event, TurnEnded
 from anima.wire.frames import Query
 
+NEVER_SEQ = 1 << 61  # of a message that was not sent
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +35,7 @@ class Life:
         self._inbox = Inbox()
         self._cursor = 0
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
+        self._histories = Histories()
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
 
@@ -70,6 +76,26 @@ class Life:
             if reason.done() and not reason.cancelled():
                 reason.result()
 
+    async def viewport(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Answer `animactl viewport`: what the model sees of a session now, or would see if it were asked now."""
+        session, folder, thinker = str(asked.get("session", "")), self._folder, self._thinker
+        await thinker.gauge.remember(self._bus, folder.name)
+        message = next((each for each in self._inbox.waiting() if each.session == session), None)
+        message = message or Open("", NEVER_SEQ, session, "")
+        history = self._histories.of(session)
+        await history.unroll(self._bus, folder.name, message, thinker.shape(0).start)
+        inserts = history.inserts(thinker.shape(0, history.share))
+        prompt_tokens = thinker.weigh(message.text, inserts)
+        shape = thinker.shape(prompt_tokens, history.share)
+        view = history.peek(message, shape)
+        view = replace(view, messages=around(view.messages, inserts))
+        model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
+        return {
+            **model,
+            **explained(view, shape, prompt_tokens, thinker.gauge.of(thinker.model)),
+            "older": history.scroll.older,
+        }
+
     async def _listen(self) -> None:
         async for event in self._bus.follow(agent=self._folder.name, since=self._cursor, strict=True):
             if isinstance(event, Event):
@@ -104,13 +130,14 @@ class Life:
                 message.deaths and any(turn.again and not turn.waiting for turn, _ in self._turns.values())
             ):
                 continue
-            mind = Mind(
-                self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status, self._take_up
-            )
-            turn = Turn(mind, message)
+            turn = Turn(self._mind(), message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)
             task.add_done_callback(functools.partial(self._turn_done, message.session))
+
+    def _mind(self) -> Mind:
+        folder, take_up = self._folder, self._take_up
+        return Mind(folder.name, folder.settings, self._bus, self._thinker, self._inbox, self._status, take_up, self._histories)
 
     def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]

@@ -12,6 +12,7 @@ from typing import Any
 
 from anima import errors
 from anima.agent.folder import Folder
+from anima.agent.history import Histories
 from anima.agent.inbox import Inbox
 from anima.agent.past import Past, Played
 from anima.agent.spelling import VOLATILE
@@ -166,7 +167,7 @@ async def rehearse(past: Past, played: Sequence[Played], folder: Folder, house: 
             await asyncio.sleep(0)
         inbox = Inbox()
         inbox.apply(past.message)
-        mind = Mind(folder.name, folder.settings, stage, thinker, inbox, lambda _: None, lambda: None)
+        mind = Mind(folder.name, folder.settings, stage, thinker, inbox, lambda _: None, lambda: None, Histories())
         turn = Turn(mind, inbox.waiting()[0])
         stage.hear = turn.hear
         begun = len(stage.events)

@@ -10,19 +10,24 @@ from typing import Any, Self
 
 from anima.agent.dialect import spelled
 from anima.agent.folder import Folder
+from anima.agent.gauge import Gauge
 from anima.agent.hooks import Hooks
+from anima.agent.inserts import Insert, around, last_words
 from anima.agent.prompt import about_tools, system_prompt
 from anima.agent.shelf import Shelf
 from anima.agent.tape import Recorder, Tape
 from anima.agent.toolbox import Toolbox, specs
+from anima.agent.viewport import Shape
 from anima.config.schema import House
 from anima.errors import ConfigError
-from anima.nous.choose import Access, Choice, choose, fast_model, open_model
+from anima.nous.choose import Access, Choice, about, choose, fast_model, open_model
 from anima.nous.model import Delta, Message, Model, Reply, Request
 from anima.nous.ollama import probe
+from anima.nous.tokens import estimate_request
 from anima.tools.formats import Parsed, parse_calls
 from anima.tools.tool import Tool
 
+_MANY = 1_000_000  # so many tokens tell the ratio of two ways to count them
 LOCALTIME = Path("/etc/localtime")
 
 
@@ -37,8 +42,10 @@ class Thinker:
         self._models: dict[str, Model] = {}
         self.hooks = Hooks(folder.settings.reflection.hooks)
         self._started_at = time.time()
+        self._weighed: dict[tuple[str, ...], int] = {}  # tokens of prompts, by what they consist of
         self.recorder = Recorder(Shelf(folder.records, house.record.keep_days) if house.record.on else None)
         self.toolbox = Toolbox(folder.name, folder.settings.policy)
+        self.gauge = Gauge()
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,6 +84,7 @@ class Thinker:
         session: str,
         attempt: int,
         hint: str = "",
+        inserts: Sequence[Insert] = (),
         tape: Tape | None = None,
     ) -> AsyncIterator[Delta]:
         """The model's answer as it comes; `hint` is the text that says which tools may be needed. `tape` overhears it.
@@ -88,6 +96,7 @@ class Thinker:
         tape = tape or Tape()
         tape.model = tape.model or self.model
         model = self._opened(tape.model)
+        conversation = around(conversation, inserts)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
@@ -100,7 +109,7 @@ class Thinker:
             session=session,
             agent=self._folder.name,
             facts=facts,
-            reminder=self._folder.always,
+            reminder=last_words(self._folder.always, inserts),
         )
         return self._stream(model, request, tape)
 
@@ -128,11 +137,45 @@ class Thinker:
         """What shapes a request and does not show in it."""
         settings = self._folder.settings
         return {
-            "history_tokens_max": settings.history_tokens_max,
             "tool_format": settings.policy.tool_format,
             "tools_shown_max": settings.policy.tools_shown_max,
             "foreign": self.toolbox.foreign_cards(),
         }
+
+    def weigh(self, hint: str, inserts: Sequence[Insert] = ()) -> int:
+        """Estimated tokens of everything the model is told around a conversation."""
+        tools = self.toolbox.shown(hint)
+        native = not self.writes_calls
+        key = (*(tool.name for tool in tools), *(insert.text for insert in inserts))
+        if key not in self._weighed:
+            self._weighed = {
+                key: estimate_request(
+                    Request(
+                        self._system(self.facts(), tools),
+                        around((), inserts),
+                        specs(tools) if native else (),
+                        reminder=last_words(self._folder.always, inserts),
+                    )
+                )
+            }
+        return self._weighed[key]
+
+    def shape(self, prompt_tokens: int, share: float = 1.0) -> Shape:
+        """How much of a conversation fits beside a prompt of so many estimated tokens, into `share` of the window."""
+        settings = self._folder.settings
+        window = int(self.window_tokens * share / self.gauge.of(self.model).at_most(_MANY) * _MANY)
+        return Shape(max(window - prompt_tokens, window // 4), settings.viewport.fill, settings.viewport.reset)
+
+    @property
+    def window_tokens(self) -> int:
+        """How much the model is given at most, in its own tokens: as much as is configured, if it takes that and an answer."""
+        settings = self._folder.settings
+        try:
+            window = about(self.model, self._access).window_tokens
+        except ConfigError:
+            window = 0  # whoever asks such a model is told what is wrong with it
+        most = settings.viewport.window_tokens
+        return min(most, max(window - settings.answer_tokens_max, window // 2)) if window else most
 
     def facts(self) -> Mapping[str, str]:
         """What does not change while this process lives."""

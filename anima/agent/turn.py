@@ -17,23 +17,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from anima.agent.asking import Asking, Said, ask
-from anima.agent.history import read_history
+from anima.agent.history import Histories
 from anima.agent.inbox import Inbox, Open
 from anima.agent.judging import judge
 from anima.agent.reflecting import critique, may_revise
 from anima.agent.screen import screen
-from anima.agent.steps import Progress, misread
+from anima.agent.steps import misread
 from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
-from anima.agent.viewport import cost, earlier
 from anima.agent.voice import Voice
 from anima.bus.bus import Bus
 from anima.config.schema import Agent
 from anima.errors import AnimaError, BadMessage, Refused, Spent
 from anima.ids import derived_id
-from anima.limits import message_kills_max
+from anima.limits import message_kills_max, text_bytes_max
 from anima.log.log import turn_context
-from anima.nous.model import Message, Reply
+from anima.nous.model import Overflow, Reply
 from anima.tools.recall import ALWAYS
 from anima.wire.events import (
     AgentMessage,
@@ -52,6 +51,9 @@ from anima.wire.events import (
 )
 
 _log = logging.getLogger(__name__)
+CUT = ("max_tokens", "context")  # reasons to stop before the answer is whole; then the model goes on
+PIECES_MAX = 16  # that one answer may consist of
+SHRINK = 0.5  # of the window is left when it was too much for the model
 RESTARTS_PER_ATTEMPT = 1_000  # a whisper's `attempt` counts both deaths of the agent and restarts of the model's stream
 
 
@@ -84,6 +86,7 @@ class Mind:
     inbox: Inbox
     status: Callable[[str], None]
     room: Callable[[], None]  #: a turn began to wait for a tool, so another one may find room
+    histories: Histories
 
 
 class Turn:
@@ -94,9 +97,10 @@ class Turn:
         self.again = message.deaths > 0  #: the process died in an earlier attempt, perhaps of this very message
         self._mind = mind
         self._attempt = message.attempts + 1
-        self._progress = Progress(message.turn)  # what is stored of this turn, also by earlier incarnations
+        self._history = mind.histories.of(message.session)
+        self._told = self._history.scroll.own(message)
+        self._progress = self._told.progress  # what is stored of this turn, also by earlier incarnations
         self._calls: dict[int, ModelCalled] = {}  # by step, those included that are not stored yet
-        self._earlier: tuple[Message, ...] = ()  # the conversation before this turn
         self._moved = asyncio.Event()  # set when something was added to the progress from outside
         self._waiting = False
         self._clock: asyncio.Timeout | None = None
@@ -128,7 +132,7 @@ class Turn:
 
     def hear(self, heard: Event) -> None:
         """An event of the turn's session came: perhaps the response that is waited for. Raises BadMessage if malformed."""
-        if self._progress.apply(heard):
+        if self._told.apply(heard):
             self._moved.set()
             if isinstance(body := heard.body, ToolResponse):
                 self._voice.answered(body)
@@ -161,7 +165,7 @@ class Turn:
                 return await self._go_on()
         except asyncio.CancelledError:
             if message.interrupted:
-                said = "" if self._mind.settings.reflection.on else self._reply.text  # a draft is nobody's to see
+                said = "" if self._mind.settings.reflection.on else self._answer(self._reply.text)  # a draft is nobody's to see
                 return Ending("interrupted", "it was interrupted", said)
             await self._append(TurnPaused(message.turn, self._attempt), "paused", self._attempt)
             raise
@@ -180,11 +184,12 @@ class Turn:
         mind.status(f"thinking in {message.session}")
         mind.thinker.toolbox.refresh(mind.bus)
         started = TurnStarted(message.turn, message.seq, self._attempt)
-        _, events = await asyncio.gather(self._append(started, "started", self._attempt), self._history())
+        await asyncio.gather(
+            self._append(started, "started", self._attempt),
+            self._unroll(),
+            mind.thinker.gauge.remember(mind.bus, mind.name),
+        )
         message.attempts = self._attempt
-        self._remember(events)
-        left = mind.settings.history_tokens_max - sum(map(cost, self._own()))
-        self._earlier = earlier(events, message, left)
 
     async def _go_on(self) -> Ending:
         """Ask the model, and have done what it wants done, until it answers."""
@@ -195,14 +200,27 @@ class Turn:
                     f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
                 )
             said = await self._ask()
-            if not said.calls and not said.complaint:
-                if not said.text.strip():
+            if not said.calls and not said.complaint and not self._goes_on(said):
+                if not (text := self._answer(said.text)).strip():
                     raise Spent(_speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
-                said = await self._reflect(said)
+                said = await self._reflect(said, text)
                 if not said.complaint:
-                    text = await self._mind.thinker.hooks.before_answer(said.text, self._about())
+                    text = await self._mind.thinker.hooks.before_answer(text, self._about())
                     return Ending("answered", text=text, called=said.called)
             await self._act(said)
+
+    def _goes_on(self, said: Said) -> bool:
+        """Whether an answer was cut, so that its piece is stored as a step and the model asked for the rest."""
+        if said.called.stop_reason not in CUT or not said.text.strip():
+            return False
+        if said.called.stop_reason == "context":
+            self._history.share *= SHRINK
+        few = len(self._progress.pieces()) < PIECES_MAX and len(self._calls) < self._mind.settings.turn_steps_max
+        return few and len(self._answer(said.text).encode("utf-8", "replace")) < text_bytes_max // 2
+
+    def _answer(self, rest: str) -> str:
+        """The pieces of the answer that are stored, and the rest."""
+        return "".join((*self._progress.pieces(), rest))
 
     async def _responses(self) -> None:
         """Wait until every call that was passed on has its response.
@@ -232,21 +250,37 @@ class Turn:
             self._left_s = None
 
     async def _ask(self) -> Said:
-        step, message = len(self._calls) + 1, self.message
-        asking = Asking(message.turn, step, message.session, self._attempt, (*self._earlier, *self._own()), self._hint())
-        self._reply, self._asked = Reply(), asking
-        said = await ask(self._mind.thinker, asking, self._voice, self._reply)
-        self._calls[step] = said.called
+        asking = self._asked = self._asking()
+        self._reply = Reply()
+        try:
+            said = await ask(self._mind.thinker, asking, self._voice, self._reply)
+        except Overflow as error:
+            _log.warning("the window is made smaller: %s", error)
+            self._history.share *= SHRINK
+            self._reply = Reply()
+            self._asked = self._asking(anew=True)
+            said = await ask(self._mind.thinker, self._asked, self._voice, self._reply)
+        self._calls[asking.step] = said.called
         return said
 
-    async def _reflect(self, said: Said) -> Said:
+    def _asking(self, *, anew: bool = False) -> Asking:
+        """What the model is shown now; with `anew` the window is laid anew."""
+        message, thinker, hint = self.message, self._mind.thinker, self._hint()
+        inserts = self._history.inserts(thinker.shape(0, self._history.share))
+        prompt_tokens = thinker.weigh(hint, inserts)
+        view = self._history.look(message, thinker.shape(prompt_tokens, self._history.share), anew=anew)
+        step, layout = len(self._calls) + 1, tuple(view.layout.fields())
+        tokens = prompt_tokens + view.tokens
+        return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, inserts, layout, tokens)
+
+    async def _reflect(self, said: Said, draft: str) -> Said:
         """The same, or with a complaint if the draft is to be written anew."""
         settings, asked = self._mind.settings.reflection, self._asked
         done = list(self._reflected.values())
         if not settings.on or asked is None or (done and not may_revise(done, settings)):
             return said
         self._mind.status(f"looking at its answer in {self.message.session}")
-        reflected, tape = await judge(self._mind.thinker, asked, said.text, len(done) + 1, settings)
+        reflected, tape = await judge(self._mind.thinker, asked, draft, len(done) + 1, settings)
         self._judged = Judged(reflected, tape)
         self._reflected[reflected.round] = reflected
         steps_left = len(self._calls) < self._mind.settings.turn_steps_max
@@ -274,7 +308,10 @@ class Turn:
         stored = await self._mind.bus.append(*events)
         self._reply = Reply()  # its words are stored; an interruption has nothing to save
         # what a dead incarnation had sent and nobody saw may have come first; then that is what this step consists of
-        self._remember(events if stored[0].new else await self._history())
+        if stored[0].new:
+            self._remember(events)
+        else:
+            await self._unroll()
         for call in calls:
             self._voice.called(call)
 
@@ -291,9 +328,6 @@ class Turn:
             events.append(self._event(judged.reflected, "reflected", round_))
         return [*(self._event(each, "recorded", each.step, each.round) for each in bodies if each), *events]
 
-    def _own(self) -> tuple[Message, ...]:
-        return (Message("user", self.message.text), *self._progress.messages())
-
     def _hint(self) -> str:
         """The words that say which tools may be needed: the person's, and what the model was told about tools."""
         listed = [done.text for done in self._progress.done() if done.tool == ALWAYS]
@@ -301,15 +335,18 @@ class Turn:
 
     def _remember(self, events: Sequence[Event]) -> None:
         for each in events:
-            self._progress.apply(each)
-        self._calls |= {called.step: called for called in self._progress.models_called()}
-        for each in events:
-            if each.kind == Reflected.kind and isinstance(body := each.body, Reflected) and body.turn == self.message.turn:
-                self._reflected[body.round] = body
+            self._told.apply(each)
+        self._count()
 
-    async def _history(self) -> list[Event]:
+    def _count(self) -> None:
+        self._calls |= {called.step: called for called in self._progress.models_called()}
+        self._reflected |= self._progress.reflections()
+
+    async def _unroll(self) -> None:
         mind = self._mind
-        return await read_history(mind.bus, mind.name, self.message, mind.settings.history_tokens_max)
+        start = mind.thinker.shape(0).start
+        await self._history.unroll(mind.bus, mind.name, self.message, start)
+        self._count()
 
     async def _end(self, ending: Ending) -> None:
         """Store the end, and with it, in one transaction, what was said."""

@@ -5,7 +5,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS = {
-    "Talk": ("ask", "send", "chat", "clear", "system"),
+    "Talk": ("ask", "send", "chat", "clear", "system", "viewport", "pin"),
     "Hands": ("tools", "tool", "approvals", "approve", "deny", "answer", "intents", "jobs"),
     "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset"),
     "House": ("up", "down", "status", "reload", "config", "models", "doctor"),

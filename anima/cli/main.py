@@ -30,6 +30,7 @@ from anima.cli import (
     status,
     talk,
     tools,
+    viewport,
 )
 from anima.cli.groups import Grouped
 from anima.cli.terminal import complain
@@ -63,6 +64,8 @@ for _command, _name in (
     (chat.chat, "chat"),
     (agents.clear, "clear"),
     (agents.system, "system"),
+    (viewport.viewport, "viewport"),
+    (viewport.pin, "pin"),
     (tools.tools, "tools"),
     (approvals.approvals, "approvals"),
     (approvals.approve, "approve"),

@@ -249,6 +249,17 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Viewport:
+    """How much of a conversation the model is shown. The window's start stays put until it is full, then it leaps."""
+
+    window_tokens: int = option(
+        120_000, "most of the model's window that is used, answer not included", "tokens", min=1_024, max=10_000_000
+    )
+    fill: float = option(0.3, "share of it that is filled when the window is laid anew", min=0.01, max=0.5)
+    reset: float = option(0.9, "share of it at which the window is laid anew", min=0.5, max=1.0)
+
+
+@dataclass(frozen=True)
 class Reflection:
     """Whether the agent thinks about an answer before it leaves, and the functions that look on."""
 
@@ -276,9 +287,6 @@ class Agent:
     )
     fast_model: str = option("", "the model for small chores; empty: the house's")
     description: str = option("", "what the agent is for, in a few words, for people who look at a list")
-    history_tokens_max: int = option(
-        16_000, "how much of the conversation the model is shown", "tokens", min=256, max=10_000_000
-    )
     answer_tokens_max: int = option(
         16_000, "longest answer of one model call, its thinking included", "tokens", min=16, max=1_000_000
     )
@@ -296,6 +304,7 @@ class Agent:
         "when the process is started again: always, only after a failure, or never",
         choices=("permanent", "transient", "temporary"),
     )
+    viewport: Viewport = field(default_factory=Viewport, metadata={"section": Viewport})
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
     reflection: Reflection = field(default_factory=Reflection, metadata={"section": Reflection})
 

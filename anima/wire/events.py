@@ -25,6 +25,7 @@ from anima.wire.intents import (
     ToolStarted,
 )
 from anima.wire.records import ModelRecorded, Reflected
+from anima.wire.viewing import EventPinned
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ApprovalAsked",
     "ApprovalGiven",
     "Body",
+    "EventPinned",
     "IntentResolved",
     "ModelRecorded",
     "QuestionAnswered",
@@ -235,6 +237,8 @@ class ModelCalled(Body):
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
     refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
     thoughts: list[Any] = field(default_factory=list)  #: signed ones, which the provider wants back with the tools' answers
+    tokens_estimated: int = 0  #: of the request, as nous/tokens.py counts before it is corrected for the model
+    layout: list[int] = field(default_factory=list)  #: how its window was laid: agent/viewport.py
 
 
 @of_kind("interrupt_asked")
