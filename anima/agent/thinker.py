@@ -128,7 +128,6 @@ class Thinker:
         """What shapes a request and does not show in it."""
         settings = self._folder.settings
         return {
-            "history_tokens_max": settings.history_tokens_max,
             "tool_format": settings.policy.tool_format,
             "tools_shown_max": settings.policy.tools_shown_max,
             "foreign": self.toolbox.foreign_cards(),

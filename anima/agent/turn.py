@@ -303,9 +303,7 @@ class Turn:
         for each in events:
             self._progress.apply(each)
         self._calls |= {called.step: called for called in self._progress.models_called()}
-        for each in events:
-            if each.kind == Reflected.kind and isinstance(body := each.body, Reflected) and body.turn == self.message.turn:
-                self._reflected[body.round] = body
+        self._reflected |= self._progress.reflections()
 
     async def _history(self) -> list[Event]:
         mind = self._mind
