@@ -9,7 +9,7 @@ from typing import Any, Self
 from anima.bus.bus import Bus
 from anima.cli import hands
 from anima.cli.demands import Asked, Decided, Demands
-from anima.cli.live import CHECK_S, append, listening
+from anima.cli.live import CHECK_S, Watch, append, listening
 from anima.errors import Spent, Unavailable
 from anima.paths import Home
 from anima.wire.events import Event, InterruptAsked, ToolCall, ToolResponse
@@ -53,27 +53,21 @@ async def carry_out(bus: Bus, wanted: ByHand, show: Callable[[Asked | Decided], 
         call = ToolCall("", 0, "by-hand", wanted.tool, wanted.args, wall_s=wanted.wall_s)
         made = await append(bus, call, wanted.agent, wanted.session)
         with _CtrlC(lambda: append(bus, InterruptAsked(made.id), wanted.agent, wanted.session)) as stop:
-            demands = Demands()
+            demands, watch = Demands(), Watch(wanted.home, hands.SANDBOX, hands.process)
             demands.take(made)
             loop = asyncio.get_running_loop()
             deadline = loop.time() + wanted.timeout_s if wanted.timeout_s else float("inf")
             while (left_s := deadline - loop.time()) > 0:
                 item = await ear.hear(min(left_s, CHECK_S))
                 if item is None:
-                    await asyncio.to_thread(_check, wanted, made)
+                    if reason := await watch.look():
+                        raise Unavailable(f"{reason}; {_kept(made)}")
                 elif isinstance(item, Event) and made.id == item.data.get("intent"):
                     for change in demands.take(item):
                         show(change)
                     if isinstance(body := item.body, ToolResponse):
                         return Settled(made.id, body, stop.pressed)
     raise _too_late(wanted, made, waiting=bool(demands.open))
-
-
-def _check(wanted: ByHand, made: Event) -> None:
-    try:
-        hands.check(wanted.home)
-    except Unavailable as error:
-        raise Unavailable(f"{error}; {_kept(made)}") from None
 
 
 def _too_late(wanted: ByHand, made: Event, *, waiting: bool) -> Spent:

@@ -8,6 +8,7 @@ from anima.cli import live, root
 from anima.errors import Refused, Unavailable
 from anima.paths import Home
 
+SANDBOX = "sandbox"
 ASK_S = 10.0
 SHORT_MIN = 8
 LONG = 18  #: so much of an id names it also among the calls of one step, which share the time in their ids
@@ -20,7 +21,7 @@ async def ask_on(bus: Bus, verb: str, **arguments: Any) -> dict[str, Any]:
     """One question to the sandbox; an argument that is None or "" is left out. Raises Unavailable with what to do."""
     given = {name: value for name, value in arguments.items() if value not in (None, "")}
     try:
-        told: dict[str, Any] = await bus.ask("sandbox", verb, ASK_S, **given)
+        told: dict[str, Any] = await bus.ask(SANDBOX, verb, ASK_S, **given)
     except Unavailable:
         raise Unavailable(
             "the sandbox, which carries out all calls, does not answer; see `animactl status` and `animactl logs sandbox`"
@@ -36,9 +37,16 @@ def ask(home: Home, verb: str, **arguments: Any) -> dict[str, Any]:
 
 def check(home: Home) -> None:
     """Raise Unavailable if the house is not running or its sandbox is given up."""
-    for process in root.processes(home):
-        if process["name"] == "sandbox" and (reason := live.stalled("sandbox", process)):
-            raise Unavailable(reason)
+    if reason := live.stalled(SANDBOX, process(home)):
+        raise Unavailable(reason)
+
+
+def process(home: Home, name: str = SANDBOX) -> Row:
+    """What the supervisor knows of the sandbox. Raises Unavailable if the house is not running, or has none."""
+    for each in root.processes(home):
+        if each["name"] == name:
+            return each
+    raise Unavailable(f"this house has no process called {name}; it was started by an older program, restart it")
 
 
 def choose_agent(home: Home, name: str) -> str:

@@ -75,23 +75,24 @@ async def listening(bus: Bus, agent: str, since: int) -> AsyncIterator[Ear]:
 
 
 class Watch:
-    """An eye on the agent's process while one waits for its answer."""
+    """An eye on the process whose answer one waits for: an agent's, or what else `find` gives for the name."""
 
-    def __init__(self, home: Home, agent: str) -> None:
+    def __init__(self, home: Home, name: str, find: Callable[[Home, str], dict[str, Any]] = root.agent_process) -> None:
         self._home = home
-        self._agent = agent
+        self._name = name
+        self._find = find
         self._gone_since: float | None = None
 
     async def look(self) -> str:
         """Return the sentence that says why no answer will come for now, or nothing if it still may."""
         try:
-            process: dict[str, Any] = await asyncio.to_thread(root.agent_process, self._home, self._agent)
+            process = await asyncio.to_thread(self._find, self._home, self._name)
         except Unavailable:
             self._gone_since = self._gone_since or time.monotonic()
             gone_s = time.monotonic() - self._gone_since
             return "the house is not running any more" if gone_s > AWAY_S else ""
         self._gone_since = None
-        return stalled(self._agent, process)
+        return stalled(self._name, process)
 
 
 def stalled(agent: str, process: dict[str, Any]) -> str:

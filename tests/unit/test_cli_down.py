@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from anima.cli import root
+from anima.cli import hands, root
 from anima.cli.chain import Verifier, verify_file
 from anima.cli.main import app
 from anima.errors import ConfigError, Refused, Unavailable
@@ -45,6 +45,9 @@ def test_every_command_has_a_help_with_an_example(home: Home):
         assert f"animactl {command}" in told.stdout.partition("Example: ")[2], f"{command} shows no example of itself"
     for command in ("check", "show"):
         assert "Example: animactl config" in ctl(home, "config", command, "--help").stdout
+    assert "Example: animactl tool call" in ctl(home, "tool", "call", "--help").stdout
+    assert "Example: animactl intents" in ctl(home, "intents", "--help").stdout
+    assert "Example: animactl intents resolve" in ctl(home, "intents", "resolve", "--help").stdout
     assert "…" not in ctl(home, "--help").stdout
     assert "..." not in ctl(home, "--help").stdout.replace("ARGS]...", ""), "a first sentence is longer than its line"
 
@@ -62,6 +65,17 @@ def test_every_command_has_a_help_with_an_example(home: Home):
         "stop all",
         "system arya",
         "clear arya",
+        "tools",
+        "tool call now",
+        "tool call now --agent arya",
+        "approvals",
+        "approvals -f",
+        "approve 01",
+        "deny 01 --always",
+        "answer 01 yes",
+        "intents",
+        "intents resolve 01 done",
+        "jobs arya",
     ],
 )
 def test_a_command_that_needs_the_house_says_how_to_start_it(home: Home, command: str):
@@ -113,7 +127,7 @@ def test_settings_are_shown_as_toml_that_reads_back_and_secrets_are_not(home: Ho
     )
     told = ctl(home, "config", "show")
     shown = tomllib.loads(told.stdout)
-    assert set(shown) == {"models", "supervisor", "log"}
+    assert set(shown) == {"models", "sandbox", "supervisor", "log"}
     assert "very-secret" not in told.stdout
     assert shown["models"]["anthropic_base_url"] == "http://***@host"
     ctl(home, "create", "arya", "-m", 'scripted:/a "b" \\c')
@@ -213,6 +227,16 @@ def test_waiting_for_a_process_ends_when_it_is_there_or_the_time_is_up(home: Hom
         root.wait_until(home, "agent:arya", {"up"}, 0.0)
     with pytest.raises(Refused, match="did you mean 'arya'"):
         root.agent_process(home, "arja")
+    served.join(5)
+
+
+def test_a_sandbox_that_is_parked_is_said_with_what_frees_it(home: Home):
+    parked = {"name": "sandbox", "state": "failed", "reason": "it died ten times"}
+    served = answering(home, {"ok": True, "processes": [parked]}, {"ok": True, "processes": []})
+    with pytest.raises(Unavailable, match=r"it died ten times.*animactl reset sandbox"):
+        hands.check(home)
+    with pytest.raises(Unavailable, match="no process called sandbox"):
+        hands.check(home)
     served.join(5)
 
 
