@@ -24,6 +24,7 @@ from anima.sandbox.jail.jails import Jails  # noqa: E402
 from anima.sandbox.jail.spec import LAYERS, JailSpec, Order  # noqa: E402
 
 MS = 1000
+QUIET_WAIT_S = 1.0
 TRUE = "/bin/true"
 BWRAP = (
     "bwrap --unshare-all --die-with-parent --new-session --ro-bind /usr /usr --proc /proc --dev /dev --tmpfs /tmp "
@@ -73,10 +74,21 @@ def line(name: str, found: list[float]) -> list[str]:
     return [name, spread(found, MS), f"{ordered[int(len(ordered) * 0.99)] * MS:.3g}"] if found else [name, NOT_INSTALLED, ""]
 
 
+def wait_for_quiet() -> None:
+    """Wait a little while others want the processor: what is measured is the jail, not the neighbours."""
+    until = time.monotonic() + QUIET_WAIT_S
+    alone = 0
+    while alone < 3 and time.monotonic() < until:
+        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+        alone = alone + 1 if running <= 1 else 0
+        time.sleep(0.01)
+
+
 async def measure(rows: list[Row], rounds: int) -> list[list[str]]:
     found: dict[str, list[float]] = {name: [] for name, _ in rows}
     for number in range(-3, rounds):
         for name, run in rows:
+            wait_for_quiet()
             took = await run(number)
             if number >= 0:  # the first ones warm up
                 found[name].append(took)

@@ -28,6 +28,7 @@ from anima.wire.events import (
 from anima.wire.frames import Query
 
 EARLIER_EVENTS_MAX = 20_000  # of the session, before the turn; no window holds more
+USAGE_EVENTS = 50  # calls of models, of all sessions
 ID_CHARS_MIN = 6  # a shorter beginning of an id is mostly a slip
 
 
@@ -197,7 +198,10 @@ async def read_past(bus: Bus, message: Event) -> Past:
 
 
 async def _before(bus: Bus, message: Event, began: int) -> list[Event]:
-    """The session up to where the turn began, less the turn's own beginning."""
+    """The session up to where the turn began, less the turn's own beginning; and what the agent's last calls had cost.
+
+    From their usage an agent learns how many tokens a text has, so they too decide what fits into a window.
+    """
     events: list[Event] = []
     before = began
     while True:
@@ -208,4 +212,6 @@ async def _before(bus: Bus, message: Event, began: int) -> list[Event]:
         before = page.events[0].seq
         if before <= message.seq and any(each.kind == "session_cleared" for each in page.events):
             break
-    return [each for each in events if each.data.get("turn") != message.id]
+    usage = await bus.read(Query(agent=message.agent, kinds=("model_called",), newest=True, limit=USAGE_EVENTS, before=began))
+    found = {each.seq: each for each in (*usage.events, *events) if each.data.get("turn") != message.id}
+    return [found[seq] for seq in sorted(found)]

@@ -92,7 +92,7 @@ def answer(
 
     async def do(bus: "Bus") -> "Row":
         row = await _find(bus, id, "question")
-        await _settle(bus, row, QuestionAnswered(row["id"], text.encode(errors="replace").decode()))
+        await settle(bus, row, QuestionAnswered(row["id"], text.encode(errors="replace").decode()))
         return row
 
     _check(home)
@@ -125,7 +125,7 @@ def _decide(home: Home, wanted: str, *, granted: bool, always: bool, reason: str
     async def do(bus: "Bus") -> "Row":
         row = await _find(bus, wanted, "approval")
         why = reason.encode(errors="replace").decode()
-        await _settle(bus, row, ApprovalGiven(row["id"], granted, always, row["tool"] if always else "", why))
+        await settle(bus, row, ApprovalGiven(row["id"], granted, always, row["tool"] if always else "", why))
         return row
 
     _check(home)
@@ -166,7 +166,7 @@ async def _find(bus: "Bus", wanted: str, kind: str) -> "Row":
     return row
 
 
-async def _settle(bus: "Bus", row: "Row", word: "Body") -> None:
+async def settle(bus: "Bus", row: "Row", word: "Body") -> None:
     """Store the person's word, and see that no other came before it: the first one counts. Raises Refused if one did."""
     from anima.cli import hands, live
     from anima.wire.frames import Query
@@ -179,7 +179,8 @@ async def _settle(bus: "Bus", row: "Row", word: "Body") -> None:
         )
         for each in page.events:
             if each.data.get("intent") == row["id"]:
-                raise Refused(f"{hands.what(row)} was decided by somebody else a moment before; see `animactl intents`")
+                kept = f"; what you said about later calls of {clean(row['tool'])} holds" if made.data.get("always") else ""
+                raise Refused(f"{hands.what(row)} was decided by somebody else a moment before{kept}")
         since, more = page.events[-1].seq if page.events else since, page.more and bool(page.events)
 
 

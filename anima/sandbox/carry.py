@@ -23,6 +23,7 @@ from anima.ids import derived_id
 from anima.limits import KIB, call_attempts_max, call_grace_s
 from anima.process.crash import Reach
 from anima.sandbox.catalogue import Catalogue
+from anima.sandbox.endings import foregone, given_up, in_doubt, interrupted
 from anima.sandbox.gate import Allowed, Ask, Check, Denied, Wrong, judge, why_not
 from anima.sandbox.intents import Intent, Intents, Step, next_step
 from anima.sandbox.memory import Memory
@@ -90,7 +91,7 @@ class Carry:
         except asyncio.CancelledError:
             if self._leaving or not self.intent.interrupted:
                 raise
-            await self._end(_interrupted(self.intent))
+            await self._end(interrupted(self.intent))
         except (Refused, BadMessage) as error:
             _log.error("call %s (%s): %s", self.intent.id, self.intent.call.tool, error)
             await self._end(self._broken(str(error)))
@@ -129,7 +130,7 @@ class Carry:
             return False
         if step == "sleep":
             return await self._sleep()
-        ending = _foregone(step, intent) or self._forbidden(card, step)
+        ending = foregone(step, intent) or self._forbidden(card, step)
         if ending is not None:
             return await self._end(ending)
         rules = kit.policies.of(intent.agent)
@@ -205,13 +206,13 @@ class Carry:
             text = f"{card.name} was done; what it would have answered was lost when the sandbox ended, and a look confirmed it"
             await self._end(Ending("done", text, {"probed": True}))
         elif verdict == "undone" and intent.interrupted:
-            await self._end(_interrupted(intent))
+            await self._end(interrupted(intent))
         elif verdict == "undone" and intent.attempts < call_attempts_max:
             return await self._run(card)
         elif verdict == "undone":
-            await self._end(_given_up(intent))
+            await self._end(given_up(intent))
         else:
-            await self._end(_in_doubt(intent))
+            await self._end(in_doubt(intent))
         return False
 
     async def _plan(self, card: Card, rules: Rules) -> bool:
@@ -296,51 +297,14 @@ class Carry:
         """Refused now; if it may have begun in an earlier attempt, that is in doubt and not denied."""
         if self.intent.attempts and (card is None or card.effect != "pure"):
             return dataclasses.replace(
-                _in_doubt(self.intent), text=f"{_in_doubt(self.intent).text} It is not tried again: {reason}"
+                in_doubt(self.intent), text=f"{in_doubt(self.intent).text} It is not tried again: {reason}"
             )
         return Ending("denied", reason)
 
     def _broken(self, reason: str) -> Ending:
         if self.phase != "before" or self.intent.attempts:
-            return Ending("unknown", f"{reason}. {_in_doubt(self.intent).text}")
+            return Ending("unknown", f"{reason}. {in_doubt(self.intent).text}")
         return Ending("failed", f"{reason}. Nothing was done.")
-
-
-def _foregone(step: Step, intent: Intent) -> Ending | None:
-    """The ending of a call for which nothing has to be done any more; None if there is something to do."""
-    if step == "interrupt":
-        return _interrupted(intent)
-    if step == "deny":
-        said = intent.given.reason if intent.given else ""
-        return Ending("denied", f"a person said no{f': {said}' if said else '; ask what to do instead'}")
-    if step == "doubt":
-        return _in_doubt(intent)
-    if step == "give-up":
-        return _given_up(intent)
-    if step == "answer" and intent.answer:
-        return Ending("done", intent.answer.text, {"answer": intent.answer.text})
-    return None
-
-
-def _interrupted(intent: Intent) -> Ending:
-    began = "it was interrupted while it ran" if intent.attempts else "it was interrupted before it began; nothing was done"
-    return Ending("interrupted", began)
-
-
-def _given_up(intent: Intent) -> Ending:
-    tries = intent.attempts
-    return Ending(
-        "failed", f"the sandbox ended {tries} times while {intent.call.tool} ran; it is not tried again. Nothing was done"
-    )
-
-
-def _in_doubt(intent: Intent) -> Ending:
-    tool = intent.call.tool
-    return Ending(
-        "unknown",
-        f"nobody knows how this call ended: the sandbox ended while {tool} ran. It may have taken place, in whole or in "
-        "part, or not at all, and it is not run again by itself. Look at what it would have changed before you go on.",
-    )
 
 
 def _sendable(response: ToolResponse) -> ToolResponse:

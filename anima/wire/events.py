@@ -243,7 +243,10 @@ class ModelCalled(Body):
 
 @of_kind("interrupt_asked")
 class InterruptAsked(Body):
-    """A person wants the running turn of this session to end; `turn` "" means whichever runs."""
+    """A person wants the running turn of this session to end; `turn` "" means whatever runs.
+
+    The id of a call made by hand ends that call alone.
+    """
 
     turn: str = ""
 

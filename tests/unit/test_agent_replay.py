@@ -103,6 +103,19 @@ async def test_the_conversation_before_the_turn_is_part_of_it_and_what_came_late
     assert end["answer"] == "two"
 
 
+async def test_what_another_session_heard_is_no_part_of_it(house: ArmedHouse) -> None:
+    house.plays({"text": "one"}, {"text": "two"})
+    serving = asyncio.create_task(house.serves())
+    async with house.living():
+        await house.hears("a secret", session="other")
+        await house.ends()
+        said = await house.hears("look")
+        await house.ends(2)
+    serving.cancel()
+    _, only, _ = await played(house, said)
+    assert (only["messages"], only["same"]) == (1, True), only["diff"]
+
+
 async def test_until_shows_the_steps_up_to_there(house: ArmedHouse) -> None:
     plays_two_steps(house)
     said = await answered(house)

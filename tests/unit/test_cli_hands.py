@@ -22,7 +22,7 @@ from anima.cli.typed import arguments
 from anima.errors import Refused, Spent
 from anima.ids import derived_id, new_id
 from anima.paths import Home
-from anima.sandbox.intents import STATES
+from anima.sandbox.intents import STATES, Intents
 from anima.tools.registry import built_in
 from anima.wire.events import (
     KINDS,
@@ -30,6 +30,7 @@ from anima.wire.events import (
     ApprovalGiven,
     Body,
     IntentResolved,
+    InterruptAsked,
     QuestionAnswered,
     QuestionAsked,
     SandboxSettled,
@@ -431,6 +432,27 @@ def test_a_person_is_told_what_a_call_by_hand_waits_for():
 def test_a_call_without_a_response_in_time_is_kept():
     with pytest.raises(Spent, match=r"no response within .*; the call is kept"):
         Hands().call(0.2)
+
+
+def test_an_interruption_that_names_a_call_by_hand_ends_that_one_alone():
+    known = Intents()
+    calls = [said(ToolCall(turn, 1, "c", "exec", {}), f"call{place}") for place, turn in enumerate(("", "", "turn"))]
+    for each in calls:
+        known.apply(each)
+    assert [each.id for each in known.apply(said(InterruptAsked("call0")))] == ["call0"]
+    assert [each.id for each in known.apply(said(InterruptAsked("turn")))] == ["call2"]
+    assert [each.id for each in known.apply(said(InterruptAsked()))] == ["call0", "call1", "call2"]
+
+
+def test_of_two_words_about_one_call_the_second_is_told_that_it_came_too_late():
+    async def both() -> None:
+        bus, row = Loopback(), waiting_row()
+        await approvals.settle(bus, row, ApprovalGiven(row["id"], granted=True))
+        await approvals.settle(bus, waiting_row(id="another"), ApprovalGiven("another", granted=True))
+        with pytest.raises(Refused, match="decided by somebody else"):
+            await approvals.settle(bus, row, ApprovalGiven(row["id"], granted=False))
+
+    asyncio.run(both())
 
 
 # -- the program ---------------------------------------------------------------------------------------------------------

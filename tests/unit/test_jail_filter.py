@@ -145,5 +145,14 @@ def test_the_personality_can_be_asked_and_not_changed(machine: str) -> None:
     assert verdict(machine, "personality", 0x0040000) == DENY  # no address space randomisation
 
 
+def test_files_in_memory_that_nobody_counts_cannot_be_made(machine: str) -> None:
+    counted, uncounted = (bpf.program(machine, network=False, counted=each) for each in (True, False))
+    for columns in bpf.UNCOUNTED.values():
+        call = columns[MACHINES.index(machine)]
+        assert call is not None
+        assert judge(counted, bpf.AUDIT_ARCH[machine], call, 1) == bpf.ALLOW
+        assert judge(uncounted, bpf.AUDIT_ARCH[machine], call, 1) == UNKNOWN
+
+
 def test_the_program_fits_the_kernel(machine: str) -> None:
     assert len(bpf.program(machine, network=True)) // 8 < 4096

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from anima.sandbox.jail.spec import JailSpec
 
 from anima.errors import Refused
 from anima.sandbox.jail.seatbelt import SANDBOX_EXEC, command, profile
+from anima.sandbox.jail.spec import JailSpec
 
 HOME = Path("/Users/jon/.anima")
 WORK = HOME / "workspace" / "arya"

@@ -3,7 +3,7 @@
 Covers: the same places as the native jail (view.py), namespaces, no capabilities, a session of its own, no user namespaces
 within; then the same last doors (child.py: limits, Landlock, system calls) in a Python of its own inside.
 Does not cover: the layer `user` under root: bwrap maps the caller itself, so inside is still the owner of root's files, though
-without any right beyond them. Owners of files are seen as they are. Each call starts an interpreter, which takes ten times
+without any right beyond them. Owners of files are seen as they are. Each call starts an interpreter, which takes five times
 as long as the warm fork of the native jail.
 
 Ubuntu since 23.10 lets AppArmor give user namespaces to /usr/bin/bwrap by name, so that path comes first.

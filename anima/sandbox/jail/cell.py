@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from anima.errors import Refused
-from anima.sandbox.jail import built, mounts, passing, places, syscalls, view
+from anima.sandbox.jail import built, mounts, passing, places, standins, syscalls, view
 from anima.sandbox.jail.bubblewrap import Bubblewrap
 from anima.sandbox.jail.child import Child, live
 from anima.sandbox.jail.machine import map_self
@@ -147,7 +147,7 @@ def _serve_by_bwrap(program: Bubblewrap, body: dict[str, Any], spec: JailSpec, f
     """The same by way of bwrap; this process stays outside the jail, with the rights it has."""
     wishes, links = places.wishes(spec)
     seen = (*view.plan(wishes, places.FACTS), *built.extra_places(body["target"]))
-    if stand_ins := mounts.make_missing(seen):
+    if stand_ins := standins.make(place.path for place in seen if place.kind == "hide"):
         link.say(stand_ins=stand_ins)
     ready_r, ready_w = os.pipe2(os.O_CLOEXEC)
     in_fd, out_fd, err_fd, answer_fd = fds
@@ -166,7 +166,7 @@ def _surround(birth: Birth, spec: JailSpec, maps: mounts.IdMaps | None, link: _L
     if not birth.flags & syscalls.CLONE_NEWNS:
         _refuse_hidden(seen)
         return seen
-    if stand_ins := mounts.make_missing(seen):
+    if stand_ins := standins.make(place.path for place in seen if place.kind == "hide"):
         link.say(stand_ins=stand_ins)
     look = mounts.Look(USER, birth.uid, birth.gid, spec.limits.memory_bytes, spec.network, maps)
     mounts.raise_view(seen, links, look)

@@ -8,7 +8,6 @@ Does not cover: what a place shows is what its files say; a socket inside a read
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +28,6 @@ ETC_SHOWN = ("/etc/alternatives", "/etc/ssl/certs", "/etc/pki/ca-trust/extracted
 _ETC_COPIED = ("ld.so.cache", "localtime", "mime.types", "ssl/openssl.cnf")
 _ETC_OF_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "gai.conf", "services", "protocols")
 _SMALL = {b"mode": b"0755", b"size": b"%d" % (4 * MIB), b"nr_inodes": b"4096"}
-_STAND_IN = 0o1000  #: mode of a folder that only stands where a protected one may come: nobody else makes such
 _COPY_BYTES_MAX = 512 * KIB
 
 IdMaps = Mapping[tuple[int, int], int]  #: user namespaces in which that owner is the jail's user
@@ -45,57 +43,6 @@ class Look:
     memory_bytes: int
     network: bool
     maps: IdMaps | None  #: None where owners are seen as they are
-
-
-def make_missing(places: Sequence[Place]) -> list[str]:
-    """Make the protected folders that do not exist yet, so that they can be hidden.
-
-    Those that stand for nothing are returned, also the ones another jail made: whoever is last removes them. One that
-    is removed while a jail hides it would appear in that jail, because the kernel drops the mount with its place.
-    """
-    stand_ins: list[str] = []
-    for place in places:
-        if place.kind != "hide":
-            continue
-        try:
-            with _parent(place.path) as (folder, name):
-                os.mkdir(name, _STAND_IN, dir_fd=folder)
-                made = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-                os.fchmod(made, _STAND_IN)  # the sticky bit is not for mkdir to give
-                os.close(made)
-        except FileExistsError:
-            if not _stands_in(place.path):
-                continue
-        except OSError as error:
-            remove_stand_ins(stand_ins)
-            raise Refused(f"{place.path} is protected and cannot be hidden before it exists: {error.strerror}") from error
-        stand_ins.append(place.path)
-    return stand_ins
-
-
-def remove_stand_ins(paths: Sequence[str]) -> None:
-    """Take away what `make_missing` made, unless it is somebody's by now."""
-    for path in reversed(paths):
-        with contextlib.suppress(OSError):  # not empty any more
-            if _stands_in(path):
-                with _parent(path) as (folder, name):
-                    os.rmdir(name, dir_fd=folder)
-
-
-@contextlib.contextmanager
-def _parent(path: str) -> Iterator[tuple[int, str]]:
-    """The folder of `path`, opened without following a symlink: this is root, in a folder that is a tool's."""
-    above, _, name = path.rpartition("/")
-    folder = syscalls.open_beneath(os.fsencode(above or "/"))
-    try:
-        yield folder, name
-    finally:
-        os.close(folder)
-
-
-def _stands_in(path: str) -> bool:
-    found = os.lstat(path)
-    return stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == _STAND_IN
 
 
 def raise_view(places: Sequence[Place], links: Mapping[str, str], look: Look) -> None:
@@ -121,11 +68,6 @@ def raise_view(places: Sequence[Place], links: Mapping[str, str], look: Look) ->
     for fd in closing:
         syscalls.mount_setattr(fd, _READ_ONLY, recursive=False)
     syscalls.enter_root(_STAGE.encode())
-
-
-def own_proc() -> None:
-    """Mount /proc of this PID namespace over the old one: for the case without a view of our own."""
-    syscalls.move_mount(_proc(), b"/proc")
 
 
 def _source(place: Place, maps: IdMaps | None) -> int:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import anima
 from anima.errors import Refused
+from anima.sandbox.jail import standins
 from anima.sandbox.jail.spec import JailSpec
 from anima.sandbox.jail.view import Facts, Wishes, inside
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _LINKS_MAX = 40  # as the kernel has it
 
-FACTS = Facts(exists=os.path.lexists, folder=os.path.isdir)
+FACTS = Facts(exists=standins.there, folder=os.path.isdir)
 
 
 def wishes(spec: JailSpec) -> tuple[Wishes, dict[str, str]]:

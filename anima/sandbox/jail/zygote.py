@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from anima.sandbox.jail import bpf, built, mounts, passing, places, syscalls
+from anima.sandbox.jail import bpf, built, mounts, passing, places, standins, syscalls
 from anima.sandbox.jail.cell import Birth, lead
 from anima.sandbox.jail.cgroups import Group, Groups
 from anima.sandbox.jail.machine import Machine, layers, look
@@ -58,7 +58,6 @@ class Jail:
     cpu_s: float = 0.0  #: at the last look
     limits: dict[str, Any] = field(default_factory=dict)
     limit: str = ""  #: the one that was hit
-    stand_ins: list[str] = field(default_factory=list)  #: it hides these folders, which stand for protected ones to come
     told: dict[str, Any] = field(default_factory=dict)  #: what its first process said
 
     @property
@@ -79,7 +78,6 @@ class Zygote:
         self._uids = claim_uids(SLOTS)
         self._python = places.python_folders()
         self._jails: dict[int, Jail] = {}  # by PID
-        self._stand_ins: dict[str, int] = {}  # and how many jails hide each
         self._free = list(range(SLOTS))[::-1]
         self._wanted_spare = False
         self._selector = selectors.DefaultSelector()
@@ -119,7 +117,8 @@ class Zygote:
         for jail in list(self._jails.values()):
             self._kill(jail)
             os.waitpid(jail.pid, 0)
-        mounts.remove_stand_ins(list(self._stand_ins))
+            self._hear_out(jail)
+            standins.remove(jail.told.get("stand_ins", []))
         self._groups.close()
 
     def _pause(self) -> float | None:
@@ -232,9 +231,6 @@ class Zygote:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(jail.link)
             return
-        for path in message.get("stand_ins", ()):
-            jail.stand_ins.append(path)
-            self._stand_ins[path] = self._stand_ins.get(path, 0) + 1
         jail.told.update(message)
 
     def _reap(self) -> None:
@@ -255,7 +251,7 @@ class Zygote:
         with contextlib.suppress(KeyError):
             self._selector.unregister(jail.link)
         jail.link.close()
-        self._forget_stand_ins(jail)
+        standins.remove(jail.told.get("stand_ins", []))
         self._free.append(jail.slot)
         if not jail.id:
             return
@@ -270,17 +266,6 @@ class Zygote:
             limit=jail.limit,
             cpu_s=told.get("cpu_s", 0.0),
         )
-
-    def _forget_stand_ins(self, jail: Jail) -> None:
-        if not jail.stand_ins:
-            return
-        for other in self._jails.values():
-            self._hear_out(other)  # one that uses them has said so before it did
-        for path in jail.stand_ins:
-            self._stand_ins[path] -= 1
-            if not self._stand_ins[path]:
-                del self._stand_ins[path]
-                mounts.remove_stand_ins([path])
 
     def _hear_out(self, jail: Jail) -> None:
         """Take everything that a jail has said so far."""
