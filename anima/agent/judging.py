@@ -40,6 +40,8 @@ async def judge(thinker: Thinker, asking: Asking, draft: str, round_: int, setti
             done.tokens_in,
             done.tokens_out,
             took_s,
+            done.cache_read,
+            done.cache_written,
         ),
         tape,
     )

@@ -35,3 +35,5 @@ class Reflected(Body):
     tokens_in: int = 0
     tokens_out: int = 0
     duration_s: float = 0.0
+    cache_read: int = 0  #: those of `tokens_in` that came from the provider's cache; most of them, if the same model judges
+    cache_written: int = 0  #: and those that were put there
