@@ -14,13 +14,14 @@ from anima.agent.scroll import Scroll, Told
 from anima.agent.steps import Progress
 from anima.agent.viewport import Layout, Shape, View, look
 from anima.bus.bus import Bus
+from anima.limits import sessions_parallel_max
 from anima.nous.tokens import estimate
 from anima.wire.events import Event
 from anima.wire.frames import Query
 
 PAGE_EVENTS = 200  # more are read while the budget lasts
 PINNED_SHARE = 0.05  # of the room, at most
-SESSIONS_MAX = 32  # kept in memory; of more, the one that was not looked at for longest is read anew when it is needed
+SESSIONS_MAX = sessions_parallel_max  # kept in memory; of more, the one looked at longest ago is read anew when needed
 
 
 class History:

@@ -14,6 +14,7 @@ from anima.agent.inbox import Inbox, Open
 from anima.agent.inserts import around
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
+from anima.agent.viewport import outside
 from anima.bus.bus import Bus
 from anima.errors import BadMessage
 from anima.limits import turn_grace_s
@@ -88,7 +89,10 @@ class Life:
         prompt_tokens = thinker.weigh(message.text, inserts)
         shape = thinker.shape(prompt_tokens, history.share)
         view = history.peek(message, shape)
-        view = replace(view, messages=around(view.messages, inserts))
+        if not message.turn:
+            view = replace(view, messages=view.messages[:-1], turns=view.turns - 1)
+        gone = (outside(*each) for each in history.scroll.forgotten)
+        view = replace(view, messages=around(view.messages, inserts), left=(*gone, *view.left))
         model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
         return {
             **model,

@@ -3,6 +3,7 @@
 A fold over events, which may come in any order and more than once, but for a turn's question, which comes first.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from anima.nous.model import Message
 from anima.nous.tokens import estimate_message
 from anima.wire.events import AgentMessage, Event, EventPinned, SessionCleared, UserMessage
 
+FORGOTTEN_MAX = 200  # turns of which is remembered that they were there, for whoever asks what was left out
 Step = tuple[int, list[Message]]
 
 
@@ -64,6 +66,7 @@ class Scroll:
     def __init__(self) -> None:
         self.head = 0  #: the newest seq that was taken
         self.older = False  #: whether the journal has more of the session than was read
+        self.forgotten: deque[tuple[str, int]] = deque(maxlen=FORGOTTEN_MAX)  #: questions and tokens of turns let go of last
         self._turns: dict[str, Told] = {}
         self._cleared: list[int] = []
         self.pins: dict[str, str] = {}  #: texts of events that are always shown, by the event's id
@@ -107,8 +110,7 @@ class Scroll:
 
     def forget(self, seq: int) -> None:
         """Let go of what was asked before `seq`; it will not be shown again."""
-        gone = [turn for turn, told in self._turns.items() if told.seq < seq]
-        self.older |= bool(gone)
-        for turn in gone:
+        for turn, told in [each for each in self._turns.items() if each[1].seq < seq]:
+            self.forgotten.append((told.question, told.tokens()))
             del self._turns[turn]
         self._cleared = [each for each in self._cleared if each >= seq]

@@ -27,6 +27,8 @@ from anima.nous.tokens import estimate_request
 from anima.tools.formats import Parsed, parse_calls
 from anima.tools.tool import Tool
 
+WINDOW_USUAL_TOKENS = 120_000  # a larger one costs much and is read less carefully
+WINDOW_UNKNOWN_TOKENS = 32_000  # of a model nobody knows; models/NAME.toml may say more
 _MANY = 1_000_000  # so many tokens tell the ratio of two ways to count them
 LOCALTIME = Path("/etc/localtime")
 
@@ -170,12 +172,14 @@ class Thinker:
     def window_tokens(self) -> int:
         """How much the model is given at most, in its own tokens: as much as is configured, if it takes that and an answer."""
         settings = self._folder.settings
+        usual = settings.viewport.window_tokens
         try:
             window = about(self.model, self._access).window_tokens
         except ConfigError:
             window = 0  # whoever asks such a model is told what is wrong with it
-        most = settings.viewport.window_tokens
-        return min(most, max(window - settings.answer_tokens_max, window // 2)) if window else most
+        if not window:
+            return usual or WINDOW_UNKNOWN_TOKENS
+        return min(usual or WINDOW_USUAL_TOKENS, max(window - settings.answer_tokens_max, window // 2))
 
     def facts(self) -> Mapping[str, str]:
         """What does not change while this process lives."""
@@ -183,9 +187,8 @@ class Thinker:
         return {"agent": self._folder.name, "model": self.model, "host": socket.gethostname(), "time_zone": zone}
 
     def _system(self, facts: Mapping[str, str], tools: Sequence[Tool]) -> str:
-        return system_prompt(
-            self._folder.persona, facts, about_tools(tools, self._folder.settings.policy, self._folder.workspace)
-        )
+        who = "\n\n".join(text.strip() for text in (self._folder.persona, self._folder.soul) if text.strip())
+        return system_prompt(who, facts, about_tools(tools, self._folder.settings.policy, self._folder.workspace))
 
     async def system(self, _: dict[str, Any]) -> dict[str, str]:
         """Answer `animactl system`: the prompt as the model gets it, the model, and why it is this one."""

@@ -136,8 +136,7 @@ class _Shown:
 
 def _view(turns: Sequence[Told], own: Told, layout: Layout) -> View:
     shown = _show([*(told for told in turns if told.seq >= layout.since), own], layout)
-    older = [told for told in turns if told.seq < layout.since]
-    left = [Left("a turn, " + _words(told.question), told.tokens(), "it is older than the window") for told in older]
+    left = [outside(told.question, told.tokens()) for told in turns if told.seq < layout.since]
     return View(
         tuple(message for each in shown for message in each.messages),
         sum(each.tokens for each in shown),
@@ -145,6 +144,11 @@ def _view(turns: Sequence[Told], own: Told, layout: Layout) -> View:
         (*left, *(one for each in shown for one in each.left)),
         len(shown),
     )
+
+
+def outside(question: str, tokens: int) -> Left:
+    """A turn before the window."""
+    return Left("a turn, " + _words(question), tokens, "it is older than the window")
 
 
 def _show(turns: Sequence[Told], layout: Layout) -> list[_Shown]:

@@ -28,7 +28,9 @@ def viewport(
     explain: Annotated[bool, typer.Option("--explain", help="Also what was left out, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
-    """Print what the agent's model sees of a conversation, or would see if it were asked now.
+    """Print what the model sees of a conversation.
+
+    If nothing is asked at the moment: what it would see.
 
     Example: animactl viewport arya --explain
     """
@@ -89,7 +91,9 @@ def pin(
     *,
     off: Annotated[bool, typer.Option("--off", help="Show it no longer.")] = False,
 ) -> None:
-    """Have an event of a conversation always shown to the agent's model, however old it becomes.
+    """Always show an event to the model, or no longer.
+
+    However old it becomes, it stands before the conversation it belongs to.
 
     Example: animactl pin arya 1204
     """

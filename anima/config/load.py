@@ -121,7 +121,7 @@ def house_digest(house: House) -> str:
 def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
     folder = home.agent(name)
-    files = (folder / "agent.toml", folder / "persona.md", folder / "always.md")
+    files = (folder / "agent.toml", folder / "persona.md", folder / "soul.md", folder / "always.md")
     return digest(house_digest(house), house.models, house.record, house.definitions, agent, *files)
 
 
@@ -152,8 +152,9 @@ def _check_prompts(folder: Path) -> None:
             raise ConfigError(f"{persona} is empty; write who the agent is, one sentence is enough")
     except FileNotFoundError:
         raise ConfigError(f"{persona} is missing; write who the agent is, one sentence is enough") from None
-    if (folder / "always.md").exists():
-        read_text(folder / "always.md")
+    for name in ("soul.md", "always.md"):
+        if (folder / name).exists():
+            read_text(folder / name)
 
 
 def _check_time_zone(document: Document, name: str) -> None:

@@ -253,7 +253,11 @@ class Viewport:
     """How much of a conversation the model is shown. The window's start stays put until it is full, then it leaps."""
 
     window_tokens: int = option(
-        120_000, "most of the model's window that is used, answer not included", "tokens", min=1_024, max=10_000_000
+        0,
+        "most of the model's window that is used, answer not included; 0: 120,000, or 32,000 of a window nobody knows",
+        "tokens",
+        min=0,
+        max=10_000_000,
     )
     fill: float = option(0.3, "share of it that is filled when the window is laid anew", min=0.01, max=0.5)
     reset: float = option(0.9, "share of it at which the window is laid anew", min=0.5, max=1.0)

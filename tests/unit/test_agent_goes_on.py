@@ -166,7 +166,7 @@ async def test_reported_usage_corrects_the_estimate_and_the_journal_remembers(ar
     async with arya.living(("fine", "end_turn")) as (_, life):
         again = await life.viewport({"session": "main"})
     assert again["estimate"] == told["estimate"]
-    assert [each["text"] for each in again["shown"]] == ["hi", "fine"] * 4 + [""]
+    assert [each["text"] for each in again["shown"]] == ["hi", "fine"] * 4
 
 
 async def test_the_estimate_of_a_request_is_what_the_request_weighs(arya: Arya) -> None:

@@ -221,6 +221,7 @@ async def test_an_answer_without_a_word_is_a_failure_with_its_reason_not_silence
 def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
     script(home, {"text": "x"}, time_zone="Europe/Berlin")
     home.agent("arya").joinpath("always.md").write_text("Speak softly.\n")
+    home.agent("arya").joinpath("soul.md").write_text("Honest before kind.\n")
 
     async def asked() -> Request:
         async with Thinker(Folder.read(home, "arya"), House()) as thinker:
@@ -242,7 +243,8 @@ def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
             return seen[0]
 
     request = asyncio.run(asked())
-    for words in ("You are Arya.", "'arya'", "scripted:play.jsonl", "Europe/Berlin", "workspace/arya", "- read_file: Read"):
+    assert request.system.startswith("You are Arya.\n\nHonest before kind.\n")
+    for words in ("'arya'", "scripted:play.jsonl", "Europe/Berlin", "workspace/arya", "- read_file: Read"):
         assert words in request.system
     assert request.reminder == "Speak softly.\n"
     assert request.facts["time_zone"] == "Europe/Berlin"
