@@ -2,10 +2,11 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anima.agent.dialect import Curtain
 from anima.agent.inserts import Insert
+from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
 from anima.agent.voice import Voice
 from anima.ids import derived_id
@@ -26,6 +27,7 @@ class Asking:
     inserts: tuple[Insert, ...] = ()  #: what stands around the conversation
     layout: tuple[int, ...] = ()  #: how its window was laid
     tokens: int = 0  #: of everything, estimated
+    tape: Tape = field(default_factory=Tape)  #: overhears it
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply) -> S
     """
     voice.curtain = Curtain() if thinker.writes_calls else None
     begun = time.monotonic()
-    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint, asking.inserts):
+    shown = (asking.conversation, asking.session, asking.attempt, asking.hint, asking.inserts, asking.tape)
+    async for delta in thinker.ask(*shown):
         reply.add(delta)
         voice.tell(delta)
     voice.finish()

@@ -25,6 +25,7 @@ class Folder:
     soul: str  #: soul.md: what it values, how it speaks; "" if there is none
     always: str  #: reminders put last, where a model looks most; "" if there are none
     workspace: Path  #: where its tools work
+    records: Path  #: where its calls of models are kept a while
 
     @classmethod
     def read(cls, home: Home, name: str) -> "Folder":
@@ -33,7 +34,8 @@ class Folder:
         place = home.agent(name)
         soul, reminders = (expand(path, place) if path.exists() else "" for path in (place / "soul.md", place / "always.md"))
         works_in = workspace(home, name, settings.policy)
-        return cls(name, place, settings, expand(place / "persona.md", place), soul, reminders, works_in)
+        persona = expand(place / "persona.md", place)
+        return cls(name, place, settings, persona, soul, reminders, works_in, home.records(name))
 
 
 def expand(path: Path, folder: Path, depth: int = 0) -> str:

@@ -19,6 +19,7 @@ from anima.wire.events import (
     ModelCalled,
     QuestionAnswered,
     QuestionAsked,
+    Reflected,
     ToolCall,
     ToolResponse,
 )
@@ -47,6 +48,7 @@ class Progress:
         self.turn = turn
         self._steps: dict[int, Step] = {}
         self._responses: dict[str, ToolResponse] = {}  # by intent; by the model's id for the call where no intent is named
+        self._reflected: dict[int, Reflected] = {}  # by round
         self._asked: set[str] = set()  # intents a person was asked about
         self._told: set[str] = set()  # and those a person said something about
 
@@ -60,6 +62,8 @@ class Progress:
                 self._step(step).calls[event.id] = call
             case ToolResponse(turn, call) as response if turn == self.turn:
                 self._responses[response.intent or call] = response
+            case Reflected(turn, round_) as reflected if turn == self.turn:
+                self._reflected[round_] = reflected
             case ApprovalAsked(intent, turn) | QuestionAsked(intent, turn) if turn == self.turn:
                 self._asked.add(intent)
             case ApprovalGiven(intent) | QuestionAnswered(intent):
@@ -81,6 +85,10 @@ class Progress:
     def models_called(self) -> list[ModelCalled]:
         """The model calls that are stored, in order."""
         return [step.called for _, step in sorted(self._steps.items()) if step.called]
+
+    def reflections(self) -> dict[int, Reflected]:
+        """The verdicts on drafts that are stored, by round."""
+        return dict(self._reflected)
 
     def done(self) -> list[Done]:
         """The calls that were answered, in order, with their answers."""
@@ -146,7 +154,7 @@ class Progress:
 
     def _size(self) -> int:
         steps = sum(len(step.calls) + bool(step.called) for step in self._steps.values())
-        return steps + len(self._responses) + len(self._asked) + len(self._told)
+        return steps + len(self._responses) + len(self._reflected) + len(self._asked) + len(self._told)
 
     def _step(self, number: int) -> Step:
         return self._steps.setdefault(number, Step())

@@ -11,14 +11,17 @@ from typing import Any, Self
 from anima.agent.dialect import spelled
 from anima.agent.folder import Folder
 from anima.agent.gauge import Gauge
+from anima.agent.hooks import Hooks
 from anima.agent.inserts import Insert, around, last_words
 from anima.agent.prompt import about_tools, system_prompt
+from anima.agent.shelf import Shelf
+from anima.agent.tape import Recorder, Tape
 from anima.agent.toolbox import Toolbox, specs
 from anima.agent.viewport import Shape
 from anima.config.schema import House
 from anima.errors import ConfigError
-from anima.nous.choose import Access, Choice, about, choose, open_model
-from anima.nous.model import Delta, Message, Model, Request
+from anima.nous.choose import Access, Choice, about, choose, fast_model, open_model
+from anima.nous.model import Delta, Message, Model, Reply, Request
 from anima.nous.ollama import probe
 from anima.nous.tokens import estimate_request
 from anima.tools.formats import Parsed, parse_calls
@@ -33,13 +36,16 @@ LOCALTIME = Path("/etc/localtime")
 class Thinker:
     """One model and the prompt around it. An agent whose model cannot be opened still lives, and says so when asked."""
 
-    def __init__(self, folder: Folder, house: House) -> None:
+    def __init__(self, folder: Folder, house: House, model: Model | None = None) -> None:
         self._folder = folder
         self._access = Access(os.environ, folder.place, house.models, house.definitions)
         self._choice = _choose(folder.settings.model or house.models.default, self._access)
-        self._model: Model | None = None
+        self._model = model  # answers instead of all others
+        self._models: dict[str, Model] = {}
+        self.hooks = Hooks(folder.settings.reflection.hooks)
         self._started_at = time.time()
         self._weighed: dict[tuple[str, ...], int] = {}  # tokens of prompts, by what they consist of
+        self.recorder = Recorder(Shelf(folder.records, house.record.keep_days) if house.record.on else None)
         self.toolbox = Toolbox(folder.name, folder.settings.policy)
         self.gauge = Gauge()
 
@@ -50,13 +56,20 @@ class Thinker:
         self, sort: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.toolbox.close()
-        if self._model:
-            await self._model.close()
+        self.recorder.close()
+        for model in (*self._models.values(), *([self._model] if self._model else [])):
+            await model.close()
 
     @property
     def model(self) -> str:
         """The model's name, as provider:model."""
         return self._choice.model_name
+
+    @property
+    def judge(self) -> str:
+        """The name of the model that evaluates drafts."""
+        settings = self._folder.settings
+        return settings.reflection.model.strip() or fast_model(settings.fast_model, self.model, self._access)
 
     @property
     def writes_calls(self) -> bool:
@@ -74,30 +87,62 @@ class Thinker:
         attempt: int,
         hint: str = "",
         inserts: Sequence[Insert] = (),
+        tape: Tape | None = None,
     ) -> AsyncIterator[Delta]:
-        """The model's answer as it comes; `hint` is the text that says which tools may be needed.
+        """The model's answer as it comes; `hint` is the text that says which tools may be needed. `tape` overhears it.
+
+        If the tape names another model, that one is asked the same as this one would be.
 
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
+        tape = tape or Tape()
+        tape.model = tape.model or self.model
+        model = self._opened(tape.model)
         conversation = around(conversation, inserts)
-        if self._model is None:
-            self._model = open_model(self._choice.model_name, self._access, self._folder.settings.fallbacks)
         facts = {**self.facts(), "now": repr(time.time()), "started_at": repr(self._started_at), "attempt": str(attempt)}
         tools = self.toolbox.shown(hint)
         form = self._folder.settings.policy.tool_format
-        return self._model.stream(
-            Request(
-                system=self._system(facts, tools),
-                messages=spelled(conversation, form) if self.writes_calls else conversation,
-                tools=() if self.writes_calls else specs(tools),
-                tokens_max=self._folder.settings.answer_tokens_max,
-                thinking_tokens_max=self._folder.settings.thinking_tokens_max,
-                session=session,
-                agent=self._folder.name,
-                facts=facts,
-                reminder=last_words(self._folder.always, inserts),
-            ),
+        request = Request(
+            system=self._system(facts, tools),
+            messages=spelled(conversation, form) if self.writes_calls else conversation,
+            tools=() if self.writes_calls else specs(tools),
+            tokens_max=self._folder.settings.answer_tokens_max,
+            thinking_tokens_max=self._folder.settings.thinking_tokens_max,
+            session=session,
+            agent=self._folder.name,
+            facts=facts,
+            reminder=last_words(self._folder.always, inserts),
         )
+        return self._stream(model, request, tape)
+
+    async def _stream(self, model: Model, request: Request, tape: Tape) -> AsyncIterator[Delta]:
+        """The model's answer, with the hooks around it."""
+        request, changed = await self.hooks.before_model(request)
+        tape.request, tape.about = request, self._about() | ({"changed_by": changed} if changed else {})
+        async for delta in tape.overhear(model.stream(request)):
+            yield delta
+        if await self.hooks.looks_at_replies():
+            reply = Reply()
+            for delta in tape.deltas:
+                reply.add(delta)
+            await self.hooks.after_model(request, reply)
+
+    def _opened(self, name: str) -> Model:
+        if self._model:
+            return self._model
+        if name not in self._models:
+            fallbacks = self._folder.settings.fallbacks if name == self.model else ()
+            self._models[name] = open_model(name, self._access, fallbacks)
+        return self._models[name]
+
+    def _about(self) -> dict[str, Any]:
+        """What shapes a request and does not show in it."""
+        settings = self._folder.settings
+        return {
+            "tool_format": settings.policy.tool_format,
+            "tools_shown_max": settings.policy.tools_shown_max,
+            "foreign": self.toolbox.foreign_cards(),
+        }
 
     def weigh(self, hint: str, inserts: Sequence[Insert] = ()) -> int:
         """Estimated tokens of everything the model is told around a conversation."""

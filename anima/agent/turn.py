@@ -19,8 +19,11 @@ from typing import Any
 from anima.agent.asking import Asking, Said, ask
 from anima.agent.history import Histories
 from anima.agent.inbox import Inbox, Open
+from anima.agent.judging import judge
+from anima.agent.reflecting import critique, may_revise
 from anima.agent.screen import screen
 from anima.agent.steps import misread
+from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
 from anima.agent.voice import Voice
 from anima.bus.bus import Bus
@@ -36,6 +39,8 @@ from anima.wire.events import (
     Body,
     Event,
     ModelCalled,
+    ModelRecorded,
+    Reflected,
     SystemMessage,
     ToolCall,
     ToolResponse,
@@ -60,6 +65,14 @@ class Ending:
     reason: str = ""  #: a sentence, when it was not answered
     text: str = ""  #: of the answer, or of what there was of it
     called: ModelCalled | None = None  #: the call that brought the answer
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict on a draft, with what was recorded of the call that brought it."""
+
+    reflected: Reflected
+    tape: Tape
 
 
 @dataclass(frozen=True)
@@ -93,8 +106,12 @@ class Turn:
         self._clock: asyncio.Timeout | None = None
         self._left_s: float | None = None  # of the turn's time, while the clock stands still
         self._reply = Reply()
+        self._asked: Asking | None = None  # the call that is made, or was made and is not stored
         self._thinking: asyncio.Task[Any] | None = None
-        self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT)
+        self._reflected: dict[int, Reflected] = {}  # by round, those included that are not stored yet
+        self._judged: Judged | None = None  # the verdict that is not stored yet
+        drafting = mind.settings.reflection.on
+        self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT, drafting=drafting)
 
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
@@ -104,7 +121,9 @@ class Turn:
                 await self._end(ending)
             except (BadMessage, Refused) as error:
                 _log.warning("the turn's end cannot be stored: %s", error)
-                await self._end(Ending("failed", str(error)))
+                await self._end(ending := Ending("failed", str(error)))
+            told = {"outcome": ending.outcome, "reason": ending.reason, "answer": ending.text}
+            await self._mind.thinker.hooks.after_turn(self._about() | told)
 
     def interrupt(self) -> None:
         """The message was interrupted: leave off, unless the end is on its way already. The inbox knows of it."""
@@ -146,7 +165,8 @@ class Turn:
                 return await self._go_on()
         except asyncio.CancelledError:
             if message.interrupted:
-                return Ending("interrupted", "it was interrupted", self._answer(self._reply.text))
+                said = "" if self._mind.settings.reflection.on else self._answer(self._reply.text)  # a draft is nobody's to see
+                return Ending("interrupted", "it was interrupted", said)
             await self._append(TurnPaused(message.turn, self._attempt), "paused", self._attempt)
             raise
         except TimeoutError:
@@ -183,7 +203,10 @@ class Turn:
             if not said.calls and not said.complaint and not self._goes_on(said):
                 if not (text := self._answer(said.text)).strip():
                     raise Spent(_speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
-                return Ending("answered", text=text, called=said.called)
+                said = await self._reflect(said, text)
+                if not said.complaint:
+                    text = await self._mind.thinker.hooks.before_answer(text, self._about())
+                    return Ending("answered", text=text, called=said.called)
             await self._act(said)
 
     def _goes_on(self, said: Said) -> bool:
@@ -227,7 +250,7 @@ class Turn:
             self._left_s = None
 
     async def _ask(self) -> Said:
-        asking = self._asking()
+        asking = self._asked = self._asking()
         self._reply = Reply()
         try:
             said = await ask(self._mind.thinker, asking, self._voice, self._reply)
@@ -235,7 +258,8 @@ class Turn:
             _log.warning("the window is made smaller: %s", error)
             self._history.share *= SHRINK
             self._reply = Reply()
-            said = await ask(self._mind.thinker, self._asking(anew=True), self._voice, self._reply)
+            self._asked = self._asking(anew=True)
+            said = await ask(self._mind.thinker, self._asked, self._voice, self._reply)
         self._calls[asking.step] = said.called
         return said
 
@@ -249,6 +273,25 @@ class Turn:
         tokens = prompt_tokens + view.tokens
         return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, inserts, layout, tokens)
 
+    async def _reflect(self, said: Said, draft: str) -> Said:
+        """The same, or with a complaint if the draft is to be written anew."""
+        settings, asked = self._mind.settings.reflection, self._asked
+        done = list(self._reflected.values())
+        if not settings.on or asked is None or (done and not may_revise(done, settings)):
+            return said
+        self._mind.status(f"looking at its answer in {self.message.session}")
+        reflected, tape = await judge(self._mind.thinker, asked, draft, len(done) + 1, settings)
+        self._judged = Judged(reflected, tape)
+        self._reflected[reflected.round] = reflected
+        steps_left = len(self._calls) < self._mind.settings.turn_steps_max
+        if reflected.verdict != "revise" or not steps_left or not may_revise(done, settings):
+            return said
+        return dataclasses.replace(said, complaint=critique(reflected.reason))
+
+    def _about(self) -> dict[str, str]:
+        message = self.message
+        return {"agent": self._mind.name, "session": message.session, "turn": message.turn, "question": message.text}
+
     async def _act(self, said: Said) -> None:
         """Store what the model wants done: its words, all calls that are passed on, and what it is told about the others."""
         turn, step = self.message.turn, said.called.step
@@ -261,6 +304,7 @@ class Turn:
             for place, call in enumerate(passed)
         ]
         events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls)]
+        events += self._records()
         stored = await self._mind.bus.append(*events)
         self._reply = Reply()  # its words are stored; an interruption has nothing to save
         # what a dead incarnation had sent and nobody saw may have come first; then that is what this step consists of
@@ -270,6 +314,19 @@ class Turn:
             await self._unroll()
         for call in calls:
             self._voice.called(call)
+
+    def _records(self) -> list[Event]:
+        """What tells of the last call, once: its record, and what was thought of its draft."""
+        asked, self._asked = self._asked, None
+        judged, self._judged = self._judged, None
+        keep, turn = self._mind.thinker.recorder.keep, self.message.turn
+        bodies: list[ModelRecorded | None] = [keep(asked.tape, turn, asked.step)] if asked else []
+        events = []
+        if judged:
+            round_ = judged.reflected.round
+            bodies.append(keep(judged.tape, turn, judged.reflected.step, round_))
+            events.append(self._event(judged.reflected, "reflected", round_))
+        return [*(self._event(each, "recorded", each.step, each.round) for each in bodies if each), *events]
 
     def _hint(self) -> str:
         """The words that say which tools may be needed: the person's, and what the model was told about tools."""
@@ -283,6 +340,7 @@ class Turn:
 
     def _count(self) -> None:
         self._calls |= {called.step: called for called in self._progress.models_called()}
+        self._reflected |= self._progress.reflections()
 
     async def _unroll(self) -> None:
         mind = self._mind
@@ -293,10 +351,12 @@ class Turn:
     async def _end(self, ending: Ending) -> None:
         """Store the end, and with it, in one transaction, what was said."""
         message, mind, calls = self.message, self._mind, self._calls.values()
+        spent: list[ModelCalled | Reflected] = [*calls, *self._reflected.values()]
         model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
         events = []
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
+        events += self._records()
         if ending.text or ending.outcome == "answered":
             events.append(self._event(AgentMessage(ending.text, message.turn, model), "answer"))
         if ending.outcome == "failed":
@@ -308,8 +368,8 @@ class Turn:
             ending.reason,
             model,
             len(calls),
-            sum(each.tokens_in for each in calls),
-            sum(each.tokens_out for each in calls),
+            sum(each.tokens_in for each in spent),
+            sum(each.tokens_out for each in spent),
             mind.inbox.settled_without(message.turn),
         )
         await mind.bus.append(*events, self._event(ended, "ended"))

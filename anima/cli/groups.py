@@ -9,7 +9,7 @@ GROUPS = {
     "Hands": ("tools", "tool", "approvals", "approve", "deny", "answer", "intents", "jobs"),
     "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset"),
     "House": ("up", "down", "status", "reload", "config", "models", "doctor"),
-    "What happened": ("events", "logs", "audit"),
+    "What happened": ("events", "logs", "audit", "replay"),
 }
 
 

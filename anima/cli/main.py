@@ -25,6 +25,7 @@ from anima.cli import (
     jobs,
     logs,
     models,
+    replay,
     settings,
     status,
     talk,
@@ -76,6 +77,7 @@ for _command, _name in (
     (audit.audit, "audit"),
     (doctor.doctor, "doctor"),
     (models.models, "models"),
+    (replay.replay, "replay"),
     (house.reload, "reload"),
 ):
     app.command(_name)(_command)

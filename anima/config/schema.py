@@ -146,6 +146,14 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
+class Record:
+    """What is kept of calls of models, so that `animactl replay` can show a turn as it was."""
+
+    on: bool = option(True, "keep what models were shown and said, compressed, in state/record")
+    keep_days: int = option(30, "days after which it is deleted; the journal keeps everything", "days", min=1, max=36_500)
+
+
+@dataclass(frozen=True)
 class Definition:
     """One models/NAME.toml, checked and complete: a model under a name of one's own."""
 
@@ -183,6 +191,7 @@ class House:
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
     sandbox: Sandbox = field(default_factory=Sandbox)
+    record: Record = field(default_factory=Record)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
 
@@ -255,6 +264,22 @@ class Viewport:
 
 
 @dataclass(frozen=True)
+class Reflection:
+    """Whether the agent thinks about an answer before it leaves, and the functions that look on."""
+
+    on: bool = option(False, "evaluate each answer before it leaves, and revise it where that finds it wanting")
+    model: str = option(
+        "", "the model that evaluates; empty: fast_model, else the house's, else the one that thinks, whose cache it can use"
+    )
+    revisions_max: int = option(1, "so often an answer may be sent back; then it leaves as it is", min=0, max=10)
+    timeout_s: float = option(60.0, "time an evaluation may take; then the answer leaves as it is", "s", min=0.1, max=3600)
+    look_at: str = option("", "what to look at besides truth and completeness, in words for the model")
+    hooks: tuple[str, ...] = option(
+        ("*",), "names of the installed functions (entry point anima.hooks) to call, or shell patterns of them; [] means none"
+    )
+
+
+@dataclass(frozen=True)
 class Agent:
     """One agent.toml, checked and complete."""
 
@@ -285,11 +310,13 @@ class Agent:
     )
     viewport: Viewport = field(default_factory=Viewport, metadata={"section": Viewport})
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
+    reflection: Reflection = field(default_factory=Reflection, metadata={"section": Reflection})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox]] = {
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Record]] = {
     "models": Models,
     "supervisor": Supervisor,
     "log": Log,
     "sandbox": Sandbox,
+    "record": Record,
 }

@@ -15,7 +15,9 @@ PROCESSES = RESERVED - {"all", "cli"}  #: the house's own processes; `source` ma
 PERSON = "a person"
 
 #: What only the agent's own process can know.
-AGENT_KINDS = frozenset({"agent_message", "turn_started", "turn_paused", "turn_ended", "model_called"})
+AGENT_KINDS = frozenset(
+    {"agent_message", "turn_started", "turn_paused", "turn_ended", "model_called", "model_recorded", "reflected"}
+)
 
 #: What only the sandbox can know: what it did, and what it waits for.
 SANDBOX_KINDS = frozenset({"tool_started", "tool_response", "approval_asked", "question_asked", "sandbox_settled"})

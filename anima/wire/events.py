@@ -24,6 +24,7 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.records import ModelRecorded, Reflected
 from anima.wire.viewing import EventPinned
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
@@ -34,8 +35,10 @@ __all__ = [
     "Body",
     "EventPinned",
     "IntentResolved",
+    "ModelRecorded",
     "QuestionAnswered",
     "QuestionAsked",
+    "Reflected",
     "SandboxSettled",
     "ToolStarted",
     "read_body",

@@ -147,7 +147,7 @@ async def test_all_calls_of_a_step_are_stored_with_its_words_and_the_answer_come
     async with house.living():
         said = await house.hears("look")
         first, second = await house.until("tool_call", 2)
-        assert house.kinds() == ["user_message", "turn_started", "model_called", "tool_call", "tool_call"]
+        assert house.kinds() == ["user_message", "turn_started", "model_called", "tool_call", "tool_call", "model_recorded"]
         assert [(each.data["place"], each.data["calls"], each.data["tool"]) for each in (first, second)] == [
             (0, 2, "exec"),
             (1, 2, "now"),

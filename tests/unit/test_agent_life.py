@@ -71,9 +71,9 @@ async def test_a_message_is_answered_and_settled(home: Home) -> None:
     async with living(home, bus):
         await bus.append(say("hi"))
         (end,) = await ended(bus, 1)
-    assert kinds(bus) == ["user_message", "turn_started", "model_called", "agent_message", "turn_ended"]
+    assert kinds(bus) == ["user_message", "turn_started", "model_called", "model_recorded", "agent_message", "turn_ended"]
     assert (end.outcome, end.steps, end.settled_seq >= 1) == ("answered", 1, True)
-    assert bus.events[3].data["text"] == "hello"
+    assert bus.events[4].data["text"] == "hello"
     assert "".join(whisper.text for whisper in bus.whispers) == "hello"
 
 
