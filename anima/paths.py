@@ -70,6 +70,10 @@ class Home:
         """One folder per agent with whole outputs of its calls, to be paged through; the oldest go first."""
         return self.state / "output"
 
+    def records(self, name: str) -> Path:
+        """What the models of one agent were shown and said, one file per day and life, written by the agent alone."""
+        return self.state / "record" / name
+
     @property
     def tools(self) -> Path:
         """Tools of this house, one Python file each or several in one."""

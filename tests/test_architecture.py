@@ -61,6 +61,7 @@ BROAD_EXCEPTS = {
     "anima/log/log.py",
     "anima/supervisor/spawn.py",
     "anima/tools/run.py",
+    "anima/agent/hooks.py",
     "anima/tools/registry.py",
     "anima/supervisor/prologue.py",
     "anima/supervisor/root.py",

@@ -2,10 +2,12 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anima.agent.dialect import Curtain
+from anima.agent.inserts import Insert
 from anima.agent.purse import Purse
+from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
 from anima.agent.voice import Voice
 from anima.ids import derived_id
@@ -23,6 +25,10 @@ class Asking:
     attempt: int
     conversation: tuple[Message, ...]
     hint: str  #: the words that say which tools may be needed
+    inserts: tuple[Insert, ...] = ()  #: what stands around the conversation
+    layout: tuple[int, ...] = ()  #: how its window was laid
+    tokens: int = 0  #: of everything, estimated
+    tape: Tape = field(default_factory=Tape)  #: overhears it
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply, purs
     """
     voice.curtain = Curtain() if thinker.writes_calls else None
     begun = time.monotonic()
-    async for delta in thinker.ask(asking.conversation, asking.session, asking.attempt, asking.hint):
+    shown = (asking.conversation, asking.session, asking.attempt, asking.hint, asking.inserts, asking.tape)
+    async for delta in thinker.ask(*shown):
         reply.add(delta)
         voice.tell(delta)
     voice.finish()
@@ -57,7 +64,10 @@ async def ask(thinker: Thinker, asking: Asking, voice: Voice, reply: Reply, purs
         took_s,
         done.stop_reason,
         thoughts=[dataclasses.asdict(thought) for thought in reply.thoughts if thought.signature],
+        tokens_estimated=asking.tokens,
+        layout=list(asking.layout),
     )
+    thinker.gauge.learn(called)
     return _understood(thinker, purse.settle(called, done, reply.restarts), reply)
 
 

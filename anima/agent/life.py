@@ -4,19 +4,25 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from anima.agent.explain import explained
 from anima.agent.folder import Folder
-from anima.agent.inbox import Inbox
+from anima.agent.history import Histories
+from anima.agent.inbox import Inbox, Open
+from anima.agent.inserts import around
 from anima.agent.purse import Purse
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
+from anima.agent.viewport import outside
 from anima.bus.bus import Bus
 from anima.errors import BadMessage
 from anima.limits import turn_grace_s
 from anima.wire.events import AgentFrozen, AgentThawed, Event, TurnEnded
 from anima.wire.frames import Query
 
+NEVER_SEQ = 1 << 61  # of a message that was not sent
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +40,7 @@ class Life:
         self._inbox = Inbox()
         self._cursor = 0
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
+        self._histories = Histories()
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
 
@@ -90,6 +97,29 @@ class Life:
             if reason.done() and not reason.cancelled():
                 reason.result()
 
+    async def viewport(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Answer `animactl viewport`: what the model sees of a session now, or would see if it were asked now."""
+        session, folder, thinker = str(asked.get("session", "")), self._folder, self._thinker
+        await thinker.gauge.remember(self._bus, folder.name)
+        message = next((each for each in self._inbox.waiting() if each.session == session), None)
+        message = message or Open("", NEVER_SEQ, session, "")
+        history = self._histories.of(session)
+        await history.unroll(self._bus, folder.name, message, thinker.shape(0).start)
+        inserts = history.inserts(thinker.shape(0, history.share))
+        prompt_tokens = thinker.weigh(message.text, inserts)
+        shape = thinker.shape(prompt_tokens, history.share)
+        view = history.peek(message, shape)
+        if not message.turn:
+            view = replace(view, messages=view.messages[:-1], turns=view.turns - 1)
+        gone = (outside(*each) for each in history.scroll.forgotten)
+        view = replace(view, messages=around(view.messages, inserts), left=(*gone, *view.left))
+        model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
+        return {
+            **model,
+            **explained(view, shape, prompt_tokens, thinker.gauge.of(thinker.model)),
+            "older": history.scroll.older,
+        }
+
     async def _listen(self) -> None:
         async for event in self._bus.follow(agent=self._folder.name, since=self._cursor, strict=True):
             if isinstance(event, Event):
@@ -142,20 +172,17 @@ class Life:
                 message.deaths and any(turn.again and not turn.waiting for turn, _ in self._turns.values())
             ):
                 continue
-            mind = Mind(
-                self._folder.name,
-                self._folder.settings,
-                self._bus,
-                self._thinker,
-                self._inbox,
-                self._status,
-                self._purse,
-                self._take_up,
-            )
-            turn = Turn(mind, message)
+            turn = Turn(self._mind(), message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)
             task.add_done_callback(functools.partial(self._turn_done, message.session))
+
+    def _mind(self) -> Mind:
+        folder, take_up = self._folder, self._take_up
+        status, purse = self._status, self._purse
+        return Mind(
+            folder.name, folder.settings, self._bus, self._thinker, self._inbox, status, purse, take_up, self._histories
+        )
 
     def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]

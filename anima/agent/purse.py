@@ -94,19 +94,19 @@ class Purse:
         """From now on this task asks models for that message. A slow journal's time is not the turn's: see Errand."""
         _errand.set(Errand(message, attempt, standing))
 
-    def metered(self, model: Model) -> Model:
-        """The model, as it may be asked."""
-        return Metered(model, self)
+    def metered(self, model: Model, chain: tuple[str, ...] = ()) -> Model:
+        """The model, as it may be asked; `chain` are those that may answer, if they are others than those that think."""
+        return Metered(model, self, chain or self._means.chain)
 
-    async def reserve(self, request: Request) -> float:
+    async def reserve(self, request: Request, chain: tuple[str, ...]) -> float:
         """Reserve for the next call; durable when it returns. Returns how long the call may take, in seconds.
 
         Raises Spent, one sentence, if it may take more than there is; then nothing was reserved.
         """
         errand = _of_task()
         turn, session = errand.message.turn, errand.message.session
-        tokens_in, tokens = self._at_most(request)
-        usd = self._usd_at_most(tokens_in, tokens - tokens_in)
+        tokens_in, tokens = self._at_most(request, chain)
+        usd = self._usd_at_most(tokens_in, tokens - tokens_in, chain)
         day, so_far = self._account.on(self._today()), self._account.of(turn)
         why = refused(self._means.budget, day, so_far, Sum(1, tokens, max(usd, 0.0), 0.0, int(usd < 0)))
         if why:
@@ -115,7 +115,7 @@ class Purse:
         wall_s = min(left_s, self._means.turn_timeout_s)
         cause = cause_of(errand.message.source)
         errand.calls += 1
-        body = BudgetReserved(turn, errand.calls, self._means.chain[0], tokens, usd, wall_s, cause)
+        body = BudgetReserved(turn, errand.calls, chain[0], tokens, usd, wall_s, cause)
         reserved = self._event(body, session, turn, derived_id(turn, "reserved", errand.attempt, errand.calls))
         self._account.apply(dataclasses.replace(reserved, ts=time.time()))  # before anything else can be awaited
         errand.reservation = reserved
@@ -152,22 +152,21 @@ class Purse:
             self._account.apply(self._event(priced, errand.message.session, priced.turn, ""))
         return priced
 
-    def learn(self, request: Request, done: Done) -> None:
+    def learn(self, name: str, request: Request, done: Done) -> None:
         """Take from a reply how many tokens its request really had."""
-        name = self._means.chain[0]
         if done.model in ("", name):
             self._estimators[name] = self._estimator(name).after(estimate_request(request), done.tokens_in)
 
-    def _at_most(self, request: Request) -> tuple[int, int]:
+    def _at_most(self, request: Request, chain: tuple[str, ...]) -> tuple[int, int]:
         """Tokens the call reads, and tokens it takes altogether, at most."""
         estimated = estimate_request(request)
-        read = max(self._estimator(name).at_most(estimated) for name in self._means.chain)
+        read = max(self._estimator(name).at_most(estimated) for name in chain)
         return read, read + request.tokens_max
 
-    def _usd_at_most(self, read: int, written: int) -> float:
+    def _usd_at_most(self, read: int, written: int, chain: tuple[str, ...]) -> float:
         """What the dearest of the models takes, whether it caches or not; -1 if the price of one is unknown."""
         most = 0.0
-        for name in self._means.chain:
+        for name in chain:
             if (price := self._means.price_of(name)) is None:
                 return UNKNOWN_USD
             fresh, cached = Done("", read, written), Done("", read, written, cache_written=read)
@@ -188,8 +187,9 @@ class Purse:
 class Metered:
     """A model that is paid for."""
 
-    def __init__(self, model: Model, purse: Purse) -> None:
+    def __init__(self, model: Model, purse: Purse, chain: tuple[str, ...]) -> None:
         self._model = model
+        self._chain = chain
         self._purse = purse
 
     @property
@@ -199,7 +199,7 @@ class Metered:
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """See nous.model.Model. Raises Spent if there is no budget for it, or no time left of it."""
-        left_s = await self._purse.reserve(request)
+        left_s = await self._purse.reserve(request, self._chain)
         heard = False
         timeout = asyncio.timeout(left_s if math.isfinite(left_s) else None)
         try:
@@ -207,7 +207,7 @@ class Metered:
                 async for delta in deltas:
                     heard = True
                     if isinstance(delta, Done):
-                        self._purse.learn(request, delta)
+                        self._purse.learn(self._chain[0], request, delta)
                     yield delta
         except TimeoutError:
             if not timeout.expired():

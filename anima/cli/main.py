@@ -26,10 +26,12 @@ from anima.cli import (
     jobs,
     logs,
     models,
+    replay,
     settings,
     status,
     talk,
     tools,
+    viewport,
 )
 from anima.cli.groups import Grouped
 from anima.cli.terminal import complain
@@ -63,6 +65,8 @@ for _command, _name in (
     (chat.chat, "chat"),
     (agents.clear, "clear"),
     (agents.system, "system"),
+    (viewport.viewport, "viewport"),
+    (viewport.pin, "pin"),
     (tools.tools, "tools"),
     (approvals.approvals, "approvals"),
     (approvals.approve, "approve"),
@@ -77,6 +81,7 @@ for _command, _name in (
     (budget.budget, "budget"),
     (budget.freeze, "freeze"),
     (budget.thaw, "thaw"),
+    (replay.replay, "replay"),
     (house.reload, "reload"),
 ):
     app.command(_name)(_command)

@@ -22,6 +22,8 @@ AGENT_KINDS = frozenset(
         "turn_paused",
         "turn_ended",
         "model_called",
+        "model_recorded",
+        "reflected",
         "budget_reserved",
         "budget_released",
     }

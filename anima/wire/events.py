@@ -24,7 +24,9 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.records import ModelRecorded, Reflected
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
+from anima.wire.viewing import EventPinned
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
@@ -36,9 +38,12 @@ __all__ = [
     "Body",
     "BudgetReleased",
     "BudgetReserved",
+    "EventPinned",
     "IntentResolved",
+    "ModelRecorded",
     "QuestionAnswered",
     "QuestionAsked",
+    "Reflected",
     "SandboxSettled",
     "ToolStarted",
     "read_body",
@@ -242,6 +247,8 @@ class ModelCalled(Body):
     cost_usd: float = UNKNOWN_USD  #: by the price table; -1 if the price is unknown
     reservation: str = ""  #: id of the budget_reserved event that this settles
     restarts: int = 0  #: how often a sample broke off and was begun anew; the figures above are the last one's
+    tokens_estimated: int = 0  #: of the request, as nous/tokens.py counts before it is corrected for the model
+    layout: list[int] = field(default_factory=list)  #: how its window was laid: agent/viewport.py
 
 
 @of_kind("interrupt_asked")

@@ -30,7 +30,15 @@ def test_a_question_is_answered_and_stored_in_the_order_it_happened(house: House
     assert house.ask("arya", "hi") == "hello there"
     (asked,) = house.events("--kind", "user_message")
     story = kinds(house.events("--agent", "arya"), asked["id"])
-    assert story == ["user_message", "turn_started", "budget_reserved", "model_called", "agent_message", "turn_ended"]
+    assert story == [
+        "user_message",
+        "turn_started",
+        "budget_reserved",
+        "model_called",
+        "model_recorded",
+        "agent_message",
+        "turn_ended",
+    ]
     assert [each["seq"] for each in house.events()] == list(range(1, len(house.events()) + 1))
 
 

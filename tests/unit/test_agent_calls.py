@@ -41,13 +41,15 @@ class ArmedHouse:
         self.bus = Loopback()
         self.deaths = 0
 
-    def plays(self, *entries: dict[str, object], policy: dict[str, object] | None = None, **settings: object) -> None:
+    def plays(self, *entries: dict[str, object], **settings: object) -> None:
         folder = self.home.agent("arya")
         folder.mkdir(parents=True, exist_ok=True)
         folder.joinpath("persona.md").write_text("You are Arya.")
         folder.joinpath("play.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        tables = {key: settings.pop(key) for key in list(settings) if isinstance(settings[key], dict)}
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in {"model": "scripted:play.jsonl", **settings}.items()]
-        lines += ["[policy]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in (policy or {}).items())]
+        for name, table in tables.items():
+            lines += [f"[{name}]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in table.items())]
         folder.joinpath("agent.toml").write_text("".join(lines))
 
     @asynccontextmanager
@@ -146,7 +148,7 @@ async def test_all_calls_of_a_step_are_stored_with_its_words_and_the_answer_come
     async with house.living():
         said = await house.hears("look")
         first, second = await house.until("tool_call", 2)
-        assert house.kinds() == ["user_message", "turn_started", "model_called", "tool_call", "tool_call"]
+        assert house.kinds() == ["user_message", "turn_started", "model_called", "tool_call", "tool_call", "model_recorded"]
         assert [(each.data["place"], each.data["calls"], each.data["tool"]) for each in (first, second)] == [
             (0, 2, "exec"),
             (1, 2, "now"),
@@ -414,7 +416,7 @@ async def test_what_a_turn_did_is_remembered_whole_however_little_history_is_sho
 ) -> None:
     monkeypatch.setattr("anima.agent.history.PAGE_EVENTS", 3)
     steps: list[dict[str, object]] = [{"calls": [{"tool": "exec", "args": {"command": str(number)}}]} for number in range(5)]
-    house.plays(*steps, {"text": "there"}, history_tokens_max=256)
+    house.plays(*steps, {"text": "there"}, viewport={"window_tokens": 1_024})
     serving = asyncio.create_task(house.serves(lambda _: "word " * 1000))
     async with house.killed_when("tool_response", 3):
         await house.hears("look")

@@ -88,7 +88,7 @@ async def test_the_time_a_slow_journal_takes_to_store_the_end_is_not_the_turn_s(
         arya.bus.latency_s = 0.8
         await arya.ends()
         await asyncio.sleep(1.0)
-    assert arya.kinds() == ["user_message", "turn_started", "model_called", "agent_message", "turn_ended"]
+    assert arya.kinds() == ["user_message", "turn_started", "model_called", "model_recorded", "agent_message", "turn_ended"]
 
 
 async def test_the_time_a_slow_journal_takes_to_store_the_start_is_not_the_turn_s(arya: Arya) -> None:

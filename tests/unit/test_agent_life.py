@@ -72,7 +72,7 @@ async def test_a_message_is_answered_and_settled(home: Home) -> None:
     async with living(home, bus):
         await bus.append(say("hi"))
         (end,) = await ended(bus, 1)
-    assert kinds(bus) == ["user_message", "turn_started", "model_called", "agent_message", "turn_ended"]
+    assert kinds(bus) == ["user_message", "turn_started", "model_called", "model_recorded", "agent_message", "turn_ended"]
     assert (end.outcome, end.steps, end.settled_seq >= 1) == ("answered", 1, True)
     assert next(each for each in bus.events if each.kind == "agent_message").data["text"] == "hello"
     assert "".join(whisper.text for whisper in bus.whispers) == "hello"
@@ -222,6 +222,7 @@ async def test_an_answer_without_a_word_is_a_failure_with_its_reason_not_silence
 def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
     script(home, {"text": "x"}, time_zone="Europe/Berlin")
     home.agent("arya").joinpath("always.md").write_text("Speak softly.\n")
+    home.agent("arya").joinpath("soul.md").write_text("Honest before kind.\n")
 
     async def asked() -> Request:
         async with Thinker(Folder.read(home, "arya"), House()) as thinker:
@@ -243,7 +244,8 @@ def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
             return seen[0]
 
     request = asyncio.run(asked())
-    for words in ("You are Arya.", "'arya'", "scripted:play.jsonl", "Europe/Berlin", "workspace/arya", "- read_file: Read"):
+    assert request.system.startswith("You are Arya.\n\nHonest before kind.\n")
+    for words in ("'arya'", "scripted:play.jsonl", "Europe/Berlin", "workspace/arya", "- read_file: Read"):
         assert words in request.system
     assert request.reminder == "Speak softly.\n"
     assert request.facts["time_zone"] == "Europe/Berlin"
