@@ -15,6 +15,7 @@ class Circles:
     def __init__(self, turn: str) -> None:
         self._turn = turn
         self._steps: set[int] = set()
+        self._said: set[int] = set()  # steps with words and nothing refused: without calls, pieces of the answer
         self._calls: dict[str, tuple[int, int, ToolCall]] = {}  # step, place and call, by intent
         self._answers: dict[str, str] = {}  # by intent
 
@@ -22,8 +23,10 @@ class Circles:
         """Take events, perhaps again. Raises BadMessage for a malformed body."""
         for each in events:
             match each.body:
-                case ModelCalled(turn, step) if turn == self._turn:
+                case ModelCalled(turn, step) as called if turn == self._turn:
                     self._steps.add(step)
+                    if called.text and not called.refused:
+                        self._said.add(step)
                 case ToolCall(turn, step, place=place) as call if turn == self._turn:
                     self._calls[each.id] = (step, place, call)
                 case ToolResponse(turn, intent=intent, text=text) if turn == self._turn:
@@ -33,7 +36,7 @@ class Circles:
 
     def idle_steps(self) -> int:
         """How many steps in a row, up to the last one, brought nothing new."""
-        fresh: set[int] = set()
+        fresh = self._said - {step for step, _, _ in self._calls.values()}
         seen: set[tuple[str, str, str]] = set()
         for intent, (step, _, call) in sorted(self._calls.items(), key=lambda item: item[1][:2]):
             answer = self._answers.get(intent)
