@@ -81,3 +81,10 @@ def _understood(thinker: Thinker, called: ModelCalled, reply: Reply) -> Said:
         for place, asked in enumerate(parsed.calls)
     )
     return Said(called, parsed.text, tuple(calls), parsed.error)
+
+
+def speechless(stop_reason: str, tokens_max: int) -> str:
+    """The sentence about a model that had nothing to say."""
+    if stop_reason == "max_tokens":
+        return f"the model used all {tokens_max} tokens (answer_tokens_max) without a word; raise that limit or ask for less"
+    return f"the model ended its answer without a word (it gave '{stop_reason}' as the reason); ask again, or in other words"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from anima.errors import Spent
 from anima.wire.events import Event, ModelCalled, ToolCall, ToolResponse
 
 
@@ -33,6 +34,14 @@ class Circles:
                     self._answers[intent] = text
                 case _:
                     pass
+
+    def check(self, most: int) -> None:
+        """Raises Spent, as a sentence for the person, if the last `most` steps brought nothing new."""
+        if (idle := self.idle_steps()) >= most:
+            raise Spent(
+                f"the last {idle} steps of the turn brought nothing new (turn_idle_steps_max), so it goes in circles and "
+                "was ended; ask in other words, or for a smaller part of it"
+            )
 
     def idle_steps(self) -> int:
         """How many steps in a row, up to the last one, brought nothing new."""

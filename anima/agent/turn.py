@@ -12,12 +12,11 @@ A step that is stored is never asked for again: whoever takes the turn up waits 
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anima.agent.asking import Asking, Said, ask
+from anima.agent.asking import Asking, Said, ask, speechless
 from anima.agent.history import Histories
 from anima.agent.inbox import Inbox, Open
 from anima.agent.judging import judge
@@ -28,6 +27,7 @@ from anima.agent.steps import misread
 from anima.agent.stuck import Circles
 from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
+from anima.agent.turnclock import TurnClock
 from anima.agent.voice import Voice
 from anima.bus.bus import Bus
 from anima.config.schema import Agent
@@ -108,8 +108,7 @@ class Turn:
         self._calls: dict[int, ModelCalled] = {}  # by step, those included that are not stored yet
         self._moved = asyncio.Event()  # set when something was added to the progress from outside
         self._waiting = False
-        self._clock: asyncio.Timeout | None = None
-        self._left_s: float | None = None  # of the turn's time, while the clock stands still
+        self._clock = TurnClock()
         self._reply = Reply()
         self._asked: Asking | None = None  # the call that is made, or was made and is not stored
         self._thinking: asyncio.Task[Any] | None = None
@@ -121,7 +120,7 @@ class Turn:
 
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
-        self._mind.purse.begin(self.message, self._attempt, self._standing)
+        self._mind.purse.begin(self.message, self._attempt, self._clock.standing)
         with turn_context(self.message.session, self.message.turn):
             ending = self._foregone() or await self._think()
             try:
@@ -177,7 +176,7 @@ class Turn:
             if self._left:
                 raise asyncio.CancelledError
             await self._begin()
-            async with asyncio.timeout(self._mind.settings.turn_timeout_s) as self._clock:
+            async with self._clock.running(self._mind.settings.turn_timeout_s):
                 return await self._go_on()
         except asyncio.CancelledError:
             if message.interrupted:
@@ -215,15 +214,11 @@ class Turn:
                 raise Spent(
                     f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
                 )
-            if (idle := self._circles.idle_steps()) >= self._mind.settings.turn_idle_steps_max:
-                raise Spent(
-                    f"the last {idle} steps of the turn brought nothing new (turn_idle_steps_max), so it goes in circles and "
-                    "was ended; ask in other words, or for a smaller part of it"
-                )
+            self._circles.check(self._mind.settings.turn_idle_steps_max)
             said = await self._ask()
             if not said.calls and not said.complaint and not self._goes_on(said):
                 if not (text := self._answer(said.text)).strip():
-                    raise Spent(_speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
+                    raise Spent(speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
                 said = await self._reflect(said, text)
                 if not said.complaint:
                     text = await self._mind.thinker.hooks.before_answer(text, self._about())
@@ -251,39 +246,14 @@ class Turn:
         while missing := self._progress.unanswered():
             self._waiting = True
             self._moved.clear()
-            self._keep_time()
+            self._clock.keep(still=self.patient)
             names = ", ".join(dict.fromkeys(call.tool for call in missing.values()))
             self._mind.status(f"waiting for {names} in {self.message.session}")
             self._mind.room()
             await self._moved.wait()
         self._waiting = False
-        self._keep_time()
+        self._clock.keep(still=self.patient)
         self._mind.status(f"thinking in {self.message.session}")
-
-    def _keep_time(self) -> None:
-        assert self._clock is not None, "a turn's time is kept from its beginning"
-        now = asyncio.get_running_loop().time()
-        if self.patient and self._left_s is None:
-            self._left_s = (self._clock.when() or now) - now
-            self._clock.reschedule(None)
-        elif not self.patient and self._left_s is not None:
-            self._clock.reschedule(now + self._left_s)
-            self._left_s = None
-
-    @contextmanager
-    def _standing(self) -> Iterator[None]:
-        """While in it, the turn's clock stands still, unless it has run out already."""
-        clock = self._clock
-        if clock is None or clock.expired() or (when := clock.when()) is None:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        left_s = when - loop.time()
-        clock.reschedule(None)
-        try:
-            yield
-        finally:
-            clock.reschedule(loop.time() + left_s)
 
     async def _ask(self) -> Said:
         asking = self._asked = self._asking()
@@ -426,9 +396,3 @@ class Turn:
             cause=message.turn,
             id=derived_id(message.turn, *words),
         )
-
-
-def _speechless(stop_reason: str, tokens_max: int) -> str:
-    if stop_reason == "max_tokens":
-        return f"the model used all {tokens_max} tokens (answer_tokens_max) without a word; raise that limit or ask for less"
-    return f"the model ended its answer without a word (it gave '{stop_reason}' as the reason); ask again, or in other words"
