@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from anima.agent.asking import Asking
+from anima.agent.purse import Purse
 from anima.agent.reflecting import question, verdict
 from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
@@ -13,7 +14,9 @@ from anima.nous.model import Done, Reply
 from anima.wire.events import Reflected
 
 
-async def judge(thinker: Thinker, asking: Asking, draft: str, round_: int, settings: Reflection) -> tuple[Reflected, Tape]:
+async def judge(
+    thinker: Thinker, asking: Asking, draft: str, round_: int, settings: Reflection, purse: Purse
+) -> tuple[Reflected, Tape]:
     """The verdict on `draft`, which came of `asking`, and what was recorded of it."""
     tape, reply, begun = Tape(model=thinker.judge), Reply(), time.monotonic()
     shown = question(asking.conversation, draft, round_, settings)
@@ -28,20 +31,16 @@ async def judge(thinker: Thinker, asking: Asking, draft: str, round_: int, setti
         found, reason = "failed", f"it took longer than {settings.timeout_s:g} s (reflection.timeout_s)"
     done = reply.done or Done("", 0, 0)
     took_s = round(time.monotonic() - begun, 6)
-    return (
-        Reflected(
-            asking.turn,
-            round_,
-            asking.step,
-            draft,
-            found,
-            reason,
-            done.model or thinker.judge,
-            done.tokens_in,
-            done.tokens_out,
-            took_s,
-            done.cache_read,
-            done.cache_written,
-        ),
-        tape,
+    reflected = Reflected(
+        asking.turn,
+        round_,
+        asking.step,
+        draft,
+        found,
+        reason,
+        done.model or thinker.judge,
+        done.tokens_in,
+        done.tokens_out,
+        took_s,
     )
+    return purse.settle(reflected, done, reply.restarts), tape

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import TypeVar
 
 from anima.agent.folder import Folder
 from anima.agent.inbox import Open
@@ -26,7 +27,7 @@ from anima.nous.prices import Price
 from anima.nous.tokens import Estimator, estimate_request, estimator
 from anima.purser.account import KINDS, Account, Sum, cause_of, day_of, zone_of
 from anima.purser.limits import refused, time_left_s
-from anima.wire.events import Event, ModelCalled, event
+from anima.wire.events import Body, Event, ModelCalled, Reflected, event
 from anima.wire.frames import Query
 from anima.wire.spending import UNKNOWN_USD, BudgetReleased, BudgetReserved
 
@@ -55,6 +56,8 @@ class Errand:
     calls: int = 0
     reservation: Event | None = None  #: the last one
 
+
+C = TypeVar("C", ModelCalled, Reflected)
 
 _errand: ContextVar[Errand | None] = ContextVar("errand", default=None)
 
@@ -134,8 +137,8 @@ class Purse:
             await self._bus.append(released)
             self._account.apply(released)
 
-    def settle(self, called: ModelCalled, done: Done, restarts: int) -> ModelCalled:
-        """The call with its price and the reservation it settles."""
+    def settle(self, called: C, done: Done, restarts: int) -> C:
+        """The call, of the one that thinks or of the judge, with its price and the reservation it settles."""
         errand = _errand.get()
         reserved = errand.reservation if errand else None
         price = self._means.price_of(called.model)
@@ -179,7 +182,7 @@ class Purse:
     def _today(self) -> str:
         return day_of(time.time(), self._means.zone)
 
-    def _event(self, body: BudgetReserved | BudgetReleased | ModelCalled, session: str, turn: str, id_: str) -> Event:
+    def _event(self, body: Body, session: str, turn: str, id_: str) -> Event:
         name = self._means.name
         return event(body, agent=name, session=session, source=f"agent:{name}", cause=turn, id=id_)
 

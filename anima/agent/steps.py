@@ -95,6 +95,13 @@ class Progress:
         answered = ((call, self._response(intent, call)) for intent, call in self._calls())
         return [Done(call.tool, call.args, response.text) for call, response in answered if response]
 
+    def answers(self) -> list[tuple[ModelCalled | None, list[tuple[ToolCall, ToolResponse | None]]]]:
+        """Each step: the call of the model, if it is known, and what it had done with what came back."""
+        return [
+            (step.called, [(call, self._response(intent, call)) for intent, call in step.ordered()])
+            for _, step in sorted(self._steps.items())
+        ]
+
     def calls_made(self) -> int:
         """How many calls were passed on."""
         return sum(len(step.calls) for step in self._steps.values())

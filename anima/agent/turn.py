@@ -24,7 +24,7 @@ from anima.agent.purse import Purse
 from anima.agent.reflecting import critique, may_revise
 from anima.agent.screen import screen
 from anima.agent.steps import misread
-from anima.agent.stuck import Circles
+from anima.agent.stuck import check
 from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
 from anima.agent.turnclock import TurnClock
@@ -104,7 +104,6 @@ class Turn:
         self._history = mind.histories.of(message.session)
         self._told = self._history.scroll.own(message)
         self._progress = self._told.progress  # what is stored of this turn, also by earlier incarnations
-        self._circles = Circles(message.turn)
         self._calls: dict[int, ModelCalled] = {}  # by step, those included that are not stored yet
         self._moved = asyncio.Event()  # set when something was added to the progress from outside
         self._waiting = False
@@ -144,7 +143,6 @@ class Turn:
 
     def hear(self, heard: Event) -> None:
         """An event of the turn's session came: perhaps the response that is waited for. Raises BadMessage if malformed."""
-        self._circles.apply([heard])
         if self._told.apply(heard):
             self._moved.set()
             if isinstance(body := heard.body, ToolResponse):
@@ -214,7 +212,7 @@ class Turn:
                 raise Spent(
                     f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
                 )
-            self._circles.check(self._mind.settings.turn_idle_steps_max)
+            check(self._progress, self._mind.settings.turn_idle_steps_max)
             said = await self._ask()
             if not said.calls and not said.complaint and not self._goes_on(said):
                 if not (text := self._answer(said.text)).strip():
@@ -286,7 +284,7 @@ class Turn:
         if not settings.on or asked is None or (done and not may_revise(done, settings)):
             return said
         self._mind.status(f"looking at its answer in {self.message.session}")
-        reflected, tape = await judge(self._mind.thinker, asked, draft, len(done) + 1, settings)
+        reflected, tape = await judge(self._mind.thinker, asked, draft, len(done) + 1, settings, self._mind.purse)
         self._judged = Judged(reflected, tape)
         self._reflected[reflected.round] = reflected
         steps_left = len(self._calls) < self._mind.settings.turn_steps_max
@@ -340,7 +338,6 @@ class Turn:
         return "\n".join((self.message.text, *listed))
 
     def _remember(self, events: Sequence[Event]) -> None:
-        self._circles.apply(events)
         for each in events:
             self._told.apply(each)
         self._count()

@@ -37,3 +37,6 @@ class Reflected(Body):
     duration_s: float = 0.0
     cache_read: int = 0  #: those of `tokens_in` that came from the provider's cache; most of them, if the same model judges
     cache_written: int = 0  #: and those that were put there
+    cost_usd: float = -1.0  #: as in model_called
+    reservation: str = ""
+    restarts: int = 0

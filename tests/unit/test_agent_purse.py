@@ -9,7 +9,8 @@ import pytest
 
 from anima.agent.inbox import Open
 from anima.agent.purse import Means, Purse
-from anima.agent.stuck import Circles
+from anima.agent.steps import Progress
+from anima.agent.stuck import idle_steps
 from anima.bus.loopback import Loopback
 from anima.config.schema import Budget
 from anima.errors import Refused, Spent, Unavailable
@@ -162,11 +163,11 @@ def step(number: int, text: str | None, args: dict[str, Any] | None = None) -> l
 
 
 def idle(*steps: list[Event]) -> int:
-    circles = Circles("t")
-    for each in reversed(steps):  # in any order
-        circles.apply(each)
-        circles.apply(each)
-    return circles.idle_steps()
+    progress = Progress("t")
+    for step in reversed(steps):  # in any order, and more than once
+        for each in (*step, *step):
+            progress.apply(each)
+    return idle_steps(progress)
 
 
 def test_steps_that_bring_nothing_new_are_counted_until_one_does() -> None:
