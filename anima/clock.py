@@ -1,7 +1,11 @@
 """Time, in two kinds that must not be mixed: `now` for people and records, `monotonic` for deadlines."""
 
+import os
 import time
+from pathlib import Path
 from typing import Protocol
+
+_LOCALTIME = Path("/etc/localtime")
 
 
 class Clock(Protocol):
@@ -49,3 +53,11 @@ class FakeClock:
 
 
 SYSTEM = SystemClock()
+
+
+def host_time_zone() -> str:
+    """The machine's IANA time zone: $TZ, else where /etc/localtime leads, else UTC."""
+    if name := os.environ.get("TZ", "").removeprefix(":"):
+        return name
+    target = str(_LOCALTIME.resolve())
+    return target.partition("/zoneinfo/")[2] or "UTC"

@@ -13,7 +13,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 #: Names that mean a process of the house, or all of them; an agent cannot bear one.
 RESERVED = frozenset(
-    {"all", "supervisor", "journal", "mneme", "thymos", "sandbox", "triggers", "gateway", "channels", "mcp", "cli"},
+    {"all", "supervisor", "journal", "mneme", "thymos", "sandbox", "purser", "triggers", "gateway", "channels", "mcp", "cli"},
 )
 
 

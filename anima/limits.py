@@ -52,6 +52,8 @@ sessions_parallel_max = 16  # turns of one agent at the same time, each in anoth
 include_depth_max = 8  # {{include:file}} in prompts
 prompt_bytes_max = 1 * MIB  # persona or reminders, includes and all
 turn_grace_s = 3.0  # a turn that runs when the agent is stopped may end by itself so long; then it is put down
+record_part_bytes_max = 64 * MIB  # one part of a recorded call: a message with its pictures, or all that a model said
+hook_s = 5.0  # what a function of `anima.hooks` may take before it is left out
 
 # sandbox
 calls_running_max = 64  # jailed calls of the whole house at a time

@@ -61,9 +61,18 @@ class Home:
         return self.state / "journal.db"
 
     @property
+    def purser(self) -> Path:
+        """The purser's book: what every call of a model took."""
+        return self.state / "purser.db"
+
+    @property
     def outputs(self) -> Path:
         """One folder per agent with whole outputs of its calls, to be paged through; the oldest go first."""
         return self.state / "output"
+
+    def records(self, name: str) -> Path:
+        """What the models of one agent were shown and said, one file per day and life, written by the agent alone."""
+        return self.state / "record" / name
 
     @property
     def tools(self) -> Path:

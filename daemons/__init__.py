@@ -3,6 +3,7 @@
     supervisor            root: forks, restarts and outlives all others
     ├── journal           stores every fact and publishes it; owns journal.db and the bus sockets
     ├── sandbox           the hands: carries out every tool call in a jail, once; owns all that runs in them
+    ├── purser            reads what agents spend on models and freezes the one that overspends; owns purser.db
     └── agent:NAME        one mind, one process each: wakes, thinks, answers
 
 They are stopped in the opposite order. A process exists because it alone owns something.
@@ -18,6 +19,7 @@ from anima.config.schema import House
 from anima.errors import ConfigError
 from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
+from anima.purser.wards import read_wards
 from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
 from anima.tools.registry import BUILT_IN
 
@@ -28,6 +30,7 @@ _TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 TREE = (
     ChildSpec(name="journal", kind="journal"),
     ChildSpec(name="sandbox", kind="sandbox", awaited=False),  # nobody needs it up: a call lies in the journal until it is
+    ChildSpec(name="purser", kind="purser", awaited=False),  # nor it: what it missed it reads
 )
 
 
@@ -55,12 +58,17 @@ def plan(home: Home, *, strict: bool) -> Plan:
             beats_missed_max=told.beats_missed_max,
             start_timeout_s=told.start_timeout_s,
             stop_timeout_s=told.stop_timeout_s,
-            settings=house_digest(house),
+            settings=house_digest(house) if spec.kind != "purser" else _budgets(home, house),
             preload=(f"daemons.{spec.kind}",),
         )
         for spec in TREE
     )
     return Plan((*infrastructure, *(_agent(home, house, name, strict=strict) for name in agent_names(home))), policy)
+
+
+def _budgets(home: Home, house: House) -> str:
+    """Changes when the purser must be started anew to know what agents may spend."""
+    return digest(house_digest(house), house.budget, sorted(read_wards(home, house).items(), key=lambda ward: ward[0]))
 
 
 def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:

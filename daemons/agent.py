@@ -3,7 +3,7 @@
 Owns:  $ANIMA_HOME/agents/NAME/  (settings, persona, reminders)
 Life:  read its folder, read the journal from where everything was settled, announce ready, take turns until told to
        stop, put down the ones that run. A turn that a death interrupted is taken up again and ends exactly once.
-Bus:   follows its own topic; serves agent:NAME (system); whispers deltas.
+Bus:   follows its own topic; serves agent:NAME (system, viewport, frozen); whispers deltas.
 Dies:  78 when its folder is wrong. A journal that is away is waited for.
 """
 
@@ -19,9 +19,9 @@ async def main(process: Process) -> None:
     folder = Folder.read(process.home, process.name.removeprefix("agent:"))
     async with connect(process.home) as bus, Thinker(folder, process.settings) as thinker:
         life = Life(folder, bus, thinker, process.status)
-        await bus.serve(process.name, {"system": thinker.system})
+        await bus.serve(process.name, {"system": thinker.system, "viewport": life.viewport, "frozen": life.frozen})
 
         await process.patiently(life.remember(), "waiting for the journal")
-        process.ready("idle")
+        process.ready(life.status)
 
         await life.until(process.stop)

@@ -22,18 +22,20 @@ class Folder:
     place: Path
     settings: Agent
     persona: str
+    soul: str  #: soul.md: what it values, how it speaks; "" if there is none
     always: str  #: reminders put last, where a model looks most; "" if there are none
     workspace: Path  #: where its tools work
+    records: Path  #: where its calls of models are kept a while
 
     @classmethod
     def read(cls, home: Home, name: str) -> "Folder":
         """The folder of `name`. Raises ConfigError, with file and line, for anything that is wrong in it."""
         settings = load_agent(home, name)
         place = home.agent(name)
-        always = place / "always.md"
-        reminders = expand(always, place) if always.exists() else ""
+        soul, reminders = (expand(path, place) if path.exists() else "" for path in (place / "soul.md", place / "always.md"))
         works_in = workspace(home, name, settings.policy)
-        return cls(name, place, settings, expand(place / "persona.md", place), reminders, works_in)
+        persona = expand(place / "persona.md", place)
+        return cls(name, place, settings, persona, soul, reminders, works_in, home.records(name))
 
 
 def expand(path: Path, folder: Path, depth: int = 0) -> str:

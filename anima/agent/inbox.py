@@ -30,6 +30,7 @@ class Open:
     seq: int
     session: str
     text: str
+    source: str = ""  #: who said it
     attempts: int = 0  #: how often it was taken up; never goes back, because the attempt's number is part of its events' ids
     paused: int = 0  #: how often it was put down on purpose
     idle_deaths: int = 0  #: how often the process died while it only waited for a tool: that cannot have been its doing
@@ -72,7 +73,7 @@ class Inbox:
         self._seen_seq = max(self._seen_seq, event.seq)
         match event.body:
             case UserMessage(text):
-                asked = Open(event.id, event.seq, event.session, text)
+                asked = Open(event.id, event.seq, event.session, text, event.source)
                 self._open[event.id] = self._sessions.setdefault(event.session, {})[event.id] = asked
             case TurnStarted(turn, _, attempt) if message := self._open.get(turn):
                 message.started(attempt)

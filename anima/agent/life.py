@@ -4,18 +4,25 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from anima.agent.explain import explained
 from anima.agent.folder import Folder
-from anima.agent.inbox import Inbox
+from anima.agent.history import Histories
+from anima.agent.inbox import Inbox, Open
+from anima.agent.inserts import around
+from anima.agent.purse import Purse
 from anima.agent.thinker import Thinker
 from anima.agent.turn import Mind, Turn
+from anima.agent.viewport import outside
 from anima.bus.bus import Bus
 from anima.errors import BadMessage
 from anima.limits import turn_grace_s
-from anima.wire.events import Event, TurnEnded
+from anima.wire.events import AgentFrozen, AgentThawed, Event, TurnEnded
 from anima.wire.frames import Query
 
+NEVER_SEQ = 1 << 61  # of a message that was not sent
 _log = logging.getLogger(__name__)
 
 
@@ -26,17 +33,37 @@ class Life:
         self._folder = folder
         self._bus = bus
         self._thinker = thinker
-        self._status = status
+        self._say = status
+        self._purse = Purse(thinker.means(), bus)
+        thinker.metered = self._purse.metered
+        self._frozen = ""  # why nothing may be sent; "" if it may
         self._inbox = Inbox()
         self._cursor = 0
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
+        self._histories = Histories()
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
+
+    def _status(self, text: str) -> None:
+        self._say(f"frozen: {self._frozen}" if self._frozen else text)
+
+    @property
+    def status(self) -> str:
+        """What there is to say before the first turn."""
+        return f"frozen: {self._frozen}" if self._frozen else "idle"
+
+    async def frozen(self, _: dict[str, Any]) -> dict[str, str]:
+        """Answer the purser: why nothing is sent, "" if it is."""
+        return {"frozen": self._frozen}
 
     async def remember(self) -> None:
         """Subscribe, then read the journal from where everything was settled; waits for it as long as it takes."""
         await self._bus.subscribed()
         name = self._folder.name
+        await self._purse.remember()
+        frozen = Query(agent=name, kinds=("agent_frozen", "agent_thawed"), newest=True, limit=1)
+        for event in (await self._bus.read(frozen, timeout_s=float("inf"))).events:
+            self._apply(event)
         newest = await self._bus.read(Query(agent=name, kinds=("turn_ended",), newest=True, limit=1), timeout_s=float("inf"))
         self._cursor = max(
             (min(body.settled_seq, event.seq) for event in newest.events if isinstance(body := event.body, TurnEnded)),
@@ -70,6 +97,29 @@ class Life:
             if reason.done() and not reason.cancelled():
                 reason.result()
 
+    async def viewport(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Answer `animactl viewport`: what the model sees of a session now, or would see if it were asked now."""
+        session, folder, thinker = str(asked.get("session", "")), self._folder, self._thinker
+        await thinker.gauge.remember(self._bus, folder.name)
+        message = next((each for each in self._inbox.waiting() if each.session == session), None)
+        message = message or Open("", NEVER_SEQ, session, "")
+        history = self._histories.of(session)
+        await history.unroll(self._bus, folder.name, message, thinker.shape(0).start)
+        inserts = history.inserts(thinker.shape(0, history.share))
+        prompt_tokens = thinker.weigh(message.text, inserts)
+        shape = thinker.shape(prompt_tokens, history.share)
+        view = history.peek(message, shape)
+        if not message.turn:
+            view = replace(view, messages=view.messages[:-1], turns=view.turns - 1)
+        gone = (outside(*each) for each in history.scroll.forgotten)
+        view = replace(view, messages=around(view.messages, inserts), left=(*gone, *view.left))
+        model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
+        return {
+            **model,
+            **explained(view, shape, prompt_tokens, thinker.gauge.of(thinker.model)),
+            "older": history.scroll.older,
+        }
+
     async def _listen(self) -> None:
         async for event in self._bus.follow(agent=self._folder.name, since=self._cursor, strict=True):
             if isinstance(event, Event):
@@ -80,6 +130,8 @@ class Life:
         running = self._turns.get(event.session)
         try:
             interrupted = self._inbox.apply(event)
+            self._purse.apply(event)
+            self._heed(event)
             if running:
                 running[0].hear(event)
         except BadMessage as error:
@@ -87,6 +139,22 @@ class Life:
             return
         if interrupted and running and running[0].message is interrupted:
             running[0].interrupt()
+
+    def _heed(self, event: Event) -> None:
+        """Freeze or thaw. What runs is put down at once, as when the process is told to stop: no attempt is lost by it."""
+        match event.body:
+            case AgentFrozen(reason):
+                self._frozen = reason or "without a reason"
+                self._status("")
+                for turn, _ in self._turns.values():
+                    turn.put_down()
+            case AgentThawed():
+                self._frozen = ""
+                self._status("idle" if not self._turns else "thawed")
+            case TurnEnded(turn=ended):
+                self._purse.forget(ended)
+            case _:
+                pass
 
     def _take_up(self) -> None:
         """Start the oldest waiting message of every session that has no turn running.
@@ -98,19 +166,23 @@ class Life:
         """
         for message in self._inbox.waiting():
             busy = sum(not turn.patient for turn, _ in self._turns.values())
-            if self._stopped or busy >= self._folder.settings.sessions_parallel_max:
+            if self._stopped or self._frozen or busy >= self._folder.settings.sessions_parallel_max:
                 return
             if message.session in self._turns or (
                 message.deaths and any(turn.again and not turn.waiting for turn, _ in self._turns.values())
             ):
                 continue
-            mind = Mind(
-                self._folder.name, self._folder.settings, self._bus, self._thinker, self._inbox, self._status, self._take_up
-            )
-            turn = Turn(mind, message)
+            turn = Turn(self._mind(), message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)
             task.add_done_callback(functools.partial(self._turn_done, message.session))
+
+    def _mind(self) -> Mind:
+        folder, take_up = self._folder, self._take_up
+        status, purse = self._status, self._purse
+        return Mind(
+            folder.name, folder.settings, self._bus, self._thinker, self._inbox, status, purse, take_up, self._histories
+        )
 
     def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]

@@ -19,11 +19,13 @@ from anima.wire.events import (
     ModelCalled,
     QuestionAnswered,
     QuestionAsked,
+    Reflected,
     ToolCall,
     ToolResponse,
 )
 
 UNANSWERED = "interrupted: the turn ended before an answer came; what the call did until then is not known here"
+GO_ON = "[Your answer was cut here, because it was too long for one reply. Go on exactly where it ends; repeat nothing.]"
 SLEEPS = "sleep_until"  #: the tool whose time passes at its own wish
 
 
@@ -46,6 +48,7 @@ class Progress:
         self.turn = turn
         self._steps: dict[int, Step] = {}
         self._responses: dict[str, ToolResponse] = {}  # by intent; by the model's id for the call where no intent is named
+        self._reflected: dict[int, Reflected] = {}  # by round
         self._asked: set[str] = set()  # intents a person was asked about
         self._told: set[str] = set()  # and those a person said something about
 
@@ -59,6 +62,8 @@ class Progress:
                 self._step(step).calls[event.id] = call
             case ToolResponse(turn, call) as response if turn == self.turn:
                 self._responses[response.intent or call] = response
+            case Reflected(turn, round_) as reflected if turn == self.turn:
+                self._reflected[round_] = reflected
             case ApprovalAsked(intent, turn) | QuestionAsked(intent, turn) if turn == self.turn:
                 self._asked.add(intent)
             case ApprovalGiven(intent) | QuestionAnswered(intent):
@@ -81,10 +86,21 @@ class Progress:
         """The model calls that are stored, in order."""
         return [step.called for _, step in sorted(self._steps.items()) if step.called]
 
+    def reflections(self) -> dict[int, Reflected]:
+        """The verdicts on drafts that are stored, by round."""
+        return dict(self._reflected)
+
     def done(self) -> list[Done]:
         """The calls that were answered, in order, with their answers."""
         answered = ((call, self._response(intent, call)) for intent, call in self._calls())
         return [Done(call.tool, call.args, response.text) for call, response in answered if response]
+
+    def answers(self) -> list[tuple[ModelCalled | None, list[tuple[ToolCall, ToolResponse | None]]]]:
+        """Each step: the call of the model, if it is known, and what it had done with what came back."""
+        return [
+            (step.called, [(call, self._response(intent, call)) for intent, call in step.ordered()])
+            for _, step in sorted(self._steps.items())
+        ]
 
     def calls_made(self) -> int:
         """How many calls were passed on."""
@@ -96,7 +112,21 @@ class Progress:
         Every call has exactly one answer, whatever happened: one that was not passed on has the sentence it was met with,
         one without a response says that there is none.
         """
-        return [message for _, step in sorted(self._steps.items()) for message in self._told_of(step)]
+        return [message for _, messages in self.told() for message in messages]
+
+    def told(self, *, answered: bool = False) -> list[tuple[int, list[Message]]]:
+        """The same by the step's number. With `answered`, less the pieces that the whole answer consists of."""
+        steps = sorted(self._steps.items())
+        while answered and steps and _speaks_only(steps[-1][1]):
+            steps.pop()
+        return [(number, messages) for number, step in steps if (messages := self._told_of(step))]
+
+    def pieces(self) -> list[str]:
+        """What was said so far of an answer that was cut; the model goes on where the last piece ends."""
+        texts: list[str] = []
+        for _, step in sorted(self._steps.items()):
+            texts = [*texts, _piece(step)] if _piece(step) else []
+        return texts
 
     def _told_of(self, step: Step) -> list[Message]:
         refused = list(step.called.refused) if step.called else []
@@ -116,6 +146,8 @@ class Progress:
             told, ok = (response.text, response.ok) if response else (UNANSWERED, False)
             answers.append(Message("tool", told, call_id=call.call, ok=ok))
         misread = [Message("user", each["text"]) for each in refused if not each.get("tool")]
+        if piece := _piece(step):
+            return [Message("assistant", piece), Message("user", GO_ON)]
         if not calls and not misread:
             return []  # its words are the answer, which stands in an agent_message
         thoughts = tuple(Thinking(**each) for each in step.called.thoughts) if step.called else ()
@@ -129,10 +161,20 @@ class Progress:
 
     def _size(self) -> int:
         steps = sum(len(step.calls) + bool(step.called) for step in self._steps.values())
-        return steps + len(self._responses) + len(self._asked) + len(self._told)
+        return steps + len(self._responses) + len(self._reflected) + len(self._asked) + len(self._told)
 
     def _step(self, number: int) -> Step:
         return self._steps.setdefault(number, Step())
+
+
+def _speaks_only(step: Step) -> bool:
+    """Whether the step is an answer or a piece of one."""
+    return bool(step.called and not step.calls and not step.called.refused)
+
+
+def _piece(step: Step) -> str:
+    """The words of a step that is a piece of an answer; an answer that is whole stands in an agent_message."""
+    return step.called.text if step.called and _speaks_only(step) else ""
 
 
 def refusal(place: int, call: Call, text: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from anima.tools.tool import Tool, flaw
 _log = logging.getLogger(__name__)
 YOUNG_S = 30.0  # an answer of the sandbox that is not older is not asked for again
 RETRY_S = 5.0  # nor is one, so soon after it did not come
+_TOLD = ("name", "summary", "schema", "effect", "risk", "wall_s", "output_bytes", "place", "network")  # of a card
 
 
 class Toolbox:
@@ -41,6 +42,10 @@ class Toolbox:
             everything = (*built_in().tools.values(), *self._foreign)
             self._allowed = {tool.name: tool for tool in everything if permits(self._policy, tool)}
         return self._allowed
+
+    def foreign_cards(self) -> list[dict[str, Any]]:
+        """What is known of the tools that are not built in, as the sandbox told it."""
+        return [{key: getattr(tool, key) for key in _TOLD} for tool in self._foreign]
 
     def shown(self, hint: str) -> list[Tool]:
         """Those the model is told of; with tools_shown_max, the ones that have to do with the text `hint`."""
@@ -85,11 +90,10 @@ def permits(policy: Policy, tool: Tool) -> bool:
 def foreign(told: Any) -> list[Tool]:
     """The tools in the sandbox's answer that are not built in and not denied to this agent; a card that is none is left out."""
     cards = told.get("tools") if isinstance(told, dict) else None
-    wanted = ("name", "summary", "schema", "effect", "risk", "wall_s", "output_bytes", "place", "network")
     found = []
     for card in cards if isinstance(cards, list) else ():
         try:
-            tool = Tool(**{key: card[key] for key in wanted}, function="")
+            tool = Tool(**{key: card[key] for key in _TOLD}, function="")
             if not (card.get("why_not") or tool.name in built_in().tools or _flaw(tool)):
                 found.append(tool)
         except (KeyError, TypeError, AttributeError) as error:

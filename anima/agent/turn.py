@@ -16,27 +16,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anima.agent.asking import Asking, Said, ask
-from anima.agent.history import read_history
+from anima.agent.asking import Asking, Said, ask, speechless
+from anima.agent.history import Histories
 from anima.agent.inbox import Inbox, Open
+from anima.agent.judging import judge
+from anima.agent.purse import Purse
+from anima.agent.reflecting import critique, may_revise
 from anima.agent.screen import screen
-from anima.agent.steps import Progress, misread
+from anima.agent.steps import misread
+from anima.agent.stuck import check
+from anima.agent.tape import Tape
 from anima.agent.thinker import Thinker
-from anima.agent.viewport import cost, earlier
+from anima.agent.turnclock import TurnClock
 from anima.agent.voice import Voice
 from anima.bus.bus import Bus
 from anima.config.schema import Agent
 from anima.errors import AnimaError, BadMessage, Refused, Spent
 from anima.ids import derived_id
-from anima.limits import message_kills_max
+from anima.limits import message_kills_max, text_bytes_max
 from anima.log.log import turn_context
-from anima.nous.model import Message, Reply
+from anima.nous.model import Overflow, Reply
 from anima.tools.recall import ALWAYS
 from anima.wire.events import (
     AgentMessage,
     Body,
     Event,
     ModelCalled,
+    ModelRecorded,
+    Reflected,
     SystemMessage,
     ToolCall,
     ToolResponse,
@@ -47,6 +54,9 @@ from anima.wire.events import (
 )
 
 _log = logging.getLogger(__name__)
+CUT = ("max_tokens", "context")  # reasons to stop before the answer is whole; then the model goes on
+PIECES_MAX = 16  # that one answer may consist of
+SHRINK = 0.5  # of the window is left when it was too much for the model
 RESTARTS_PER_ATTEMPT = 1_000  # a whisper's `attempt` counts both deaths of the agent and restarts of the model's stream
 
 
@@ -61,6 +71,14 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A verdict on a draft, with what was recorded of the call that brought it."""
+
+    reflected: Reflected
+    tape: Tape
+
+
+@dataclass(frozen=True)
 class Mind:
     """What every turn of one agent shares."""
 
@@ -70,7 +88,9 @@ class Mind:
     thinker: Thinker
     inbox: Inbox
     status: Callable[[str], None]
+    purse: Purse
     room: Callable[[], None]  #: a turn began to wait for a tool, so another one may find room
+    histories: Histories
 
 
 class Turn:
@@ -81,35 +101,49 @@ class Turn:
         self.again = message.deaths > 0  #: the process died in an earlier attempt, perhaps of this very message
         self._mind = mind
         self._attempt = message.attempts + 1
-        self._progress = Progress(message.turn)  # what is stored of this turn, also by earlier incarnations
+        self._history = mind.histories.of(message.session)
+        self._told = self._history.scroll.own(message)
+        self._progress = self._told.progress  # what is stored of this turn, also by earlier incarnations
         self._calls: dict[int, ModelCalled] = {}  # by step, those included that are not stored yet
-        self._earlier: tuple[Message, ...] = ()  # the conversation before this turn
         self._moved = asyncio.Event()  # set when something was added to the progress from outside
         self._waiting = False
-        self._clock: asyncio.Timeout | None = None
-        self._left_s: float | None = None  # of the turn's time, while the clock stands still
+        self._clock = TurnClock()
         self._reply = Reply()
+        self._asked: Asking | None = None  # the call that is made, or was made and is not stored
         self._thinking: asyncio.Task[Any] | None = None
-        self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT)
+        self._left = False  # put down, perhaps before it began
+        self._reflected: dict[int, Reflected] = {}  # by round, those included that are not stored yet
+        self._judged: Judged | None = None  # the verdict that is not stored yet
+        drafting = mind.settings.reflection.on
+        self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT, drafting=drafting)
 
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
+        self._mind.purse.begin(self.message, self._attempt, self._clock.standing)
         with turn_context(self.message.session, self.message.turn):
             ending = self._foregone() or await self._think()
             try:
                 await self._end(ending)
             except (BadMessage, Refused) as error:
                 _log.warning("the turn's end cannot be stored: %s", error)
-                await self._end(Ending("failed", str(error)))
+                await self._end(ending := Ending("failed", str(error)))
+            told = {"outcome": ending.outcome, "reason": ending.reason, "answer": ending.text}
+            await self._mind.thinker.hooks.after_turn(self._about() | told)
 
     def interrupt(self) -> None:
         """The message was interrupted: leave off, unless the end is on its way already. The inbox knows of it."""
         if self._thinking:
             self._thinking.cancel()
 
+    def put_down(self) -> None:
+        """The agent is frozen: leave off and take it up again another time, unless the end is on its way already."""
+        self._left = True
+        if self._thinking:
+            self._thinking.cancel()
+
     def hear(self, heard: Event) -> None:
         """An event of the turn's session came: perhaps the response that is waited for. Raises BadMessage if malformed."""
-        if self._progress.apply(heard):
+        if self._told.apply(heard):
             self._moved.set()
             if isinstance(body := heard.body, ToolResponse):
                 self._voice.answered(body)
@@ -137,12 +171,15 @@ class Turn:
         message = self.message
         self._thinking = asyncio.current_task()
         try:
+            if self._left:
+                raise asyncio.CancelledError
             await self._begin()
-            async with asyncio.timeout(self._mind.settings.turn_timeout_s) as self._clock:
+            async with self._clock.running(self._mind.settings.turn_timeout_s):
                 return await self._go_on()
         except asyncio.CancelledError:
             if message.interrupted:
-                return Ending("interrupted", "it was interrupted", self._reply.text)
+                said = "" if self._mind.settings.reflection.on else self._answer(self._reply.text)  # a draft is nobody's to see
+                return Ending("interrupted", "it was interrupted", said)
             await self._append(TurnPaused(message.turn, self._attempt), "paused", self._attempt)
             raise
         except TimeoutError:
@@ -160,11 +197,12 @@ class Turn:
         mind.status(f"thinking in {message.session}")
         mind.thinker.toolbox.refresh(mind.bus)
         started = TurnStarted(message.turn, message.seq, self._attempt)
-        _, events = await asyncio.gather(self._append(started, "started", self._attempt), self._history())
+        await asyncio.gather(
+            self._append(started, "started", self._attempt),
+            self._unroll(),
+            mind.thinker.gauge.remember(mind.bus, mind.name),
+        )
         message.attempts = self._attempt
-        self._remember(events)
-        left = mind.settings.history_tokens_max - sum(map(cost, self._own()))
-        self._earlier = earlier(events, message, left)
 
     async def _go_on(self) -> Ending:
         """Ask the model, and have done what it wants done, until it answers."""
@@ -174,12 +212,29 @@ class Turn:
                 raise Spent(
                     f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
                 )
+            check(self._progress, self._mind.settings.turn_idle_steps_max)
             said = await self._ask()
-            if not said.calls and not said.complaint:
-                if not said.text.strip():
-                    raise Spent(_speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
-                return Ending("answered", text=said.text, called=said.called)
+            if not said.calls and not said.complaint and not self._goes_on(said):
+                if not (text := self._answer(said.text)).strip():
+                    raise Spent(speechless(said.called.stop_reason, self._mind.settings.answer_tokens_max))
+                said = await self._reflect(said, text)
+                if not said.complaint:
+                    text = await self._mind.thinker.hooks.before_answer(text, self._about())
+                    return Ending("answered", text=text, called=said.called)
             await self._act(said)
+
+    def _goes_on(self, said: Said) -> bool:
+        """Whether an answer was cut, so that its piece is stored as a step and the model asked for the rest."""
+        if said.called.stop_reason not in CUT or not said.text.strip():
+            return False
+        if said.called.stop_reason == "context":
+            self._history.share *= SHRINK
+        few = len(self._progress.pieces()) < PIECES_MAX and len(self._calls) < self._mind.settings.turn_steps_max
+        return few and len(self._answer(said.text).encode("utf-8", "replace")) < text_bytes_max // 2
+
+    def _answer(self, rest: str) -> str:
+        """The pieces of the answer that are stored, and the rest."""
+        return "".join((*self._progress.pieces(), rest))
 
     async def _responses(self) -> None:
         """Wait until every call that was passed on has its response.
@@ -189,32 +244,57 @@ class Turn:
         while missing := self._progress.unanswered():
             self._waiting = True
             self._moved.clear()
-            self._keep_time()
+            self._clock.keep(still=self.patient)
             names = ", ".join(dict.fromkeys(call.tool for call in missing.values()))
             self._mind.status(f"waiting for {names} in {self.message.session}")
             self._mind.room()
             await self._moved.wait()
         self._waiting = False
-        self._keep_time()
+        self._clock.keep(still=self.patient)
         self._mind.status(f"thinking in {self.message.session}")
 
-    def _keep_time(self) -> None:
-        assert self._clock is not None, "a turn's time is kept from its beginning"
-        now = asyncio.get_running_loop().time()
-        if self.patient and self._left_s is None:
-            self._left_s = (self._clock.when() or now) - now
-            self._clock.reschedule(None)
-        elif not self.patient and self._left_s is not None:
-            self._clock.reschedule(now + self._left_s)
-            self._left_s = None
-
     async def _ask(self) -> Said:
-        step, message = len(self._calls) + 1, self.message
-        asking = Asking(message.turn, step, message.session, self._attempt, (*self._earlier, *self._own()), self._hint())
+        asking = self._asked = self._asking()
         self._reply = Reply()
-        said = await ask(self._mind.thinker, asking, self._voice, self._reply)
-        self._calls[step] = said.called
+        try:
+            said = await ask(self._mind.thinker, asking, self._voice, self._reply, self._mind.purse)
+        except Overflow as error:
+            _log.warning("the window is made smaller: %s", error)
+            self._history.share *= SHRINK
+            self._reply = Reply()
+            self._asked = self._asking(anew=True)
+            said = await ask(self._mind.thinker, self._asked, self._voice, self._reply, self._mind.purse)
+        self._calls[asking.step] = said.called
         return said
+
+    def _asking(self, *, anew: bool = False) -> Asking:
+        """What the model is shown now; with `anew` the window is laid anew."""
+        message, thinker, hint = self.message, self._mind.thinker, self._hint()
+        inserts = self._history.inserts(thinker.shape(0, self._history.share))
+        prompt_tokens = thinker.weigh(hint, inserts)
+        view = self._history.look(message, thinker.shape(prompt_tokens, self._history.share), anew=anew)
+        step, layout = len(self._calls) + 1, tuple(view.layout.fields())
+        tokens = prompt_tokens + view.tokens
+        return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, inserts, layout, tokens)
+
+    async def _reflect(self, said: Said, draft: str) -> Said:
+        """The same, or with a complaint if the draft is to be written anew."""
+        settings, asked = self._mind.settings.reflection, self._asked
+        done = list(self._reflected.values())
+        if not settings.on or asked is None or (done and not may_revise(done, settings)):
+            return said
+        self._mind.status(f"looking at its answer in {self.message.session}")
+        reflected, tape = await judge(self._mind.thinker, asked, draft, len(done) + 1, settings, self._mind.purse)
+        self._judged = Judged(reflected, tape)
+        self._reflected[reflected.round] = reflected
+        steps_left = len(self._calls) < self._mind.settings.turn_steps_max
+        if reflected.verdict != "revise" or not steps_left or not may_revise(done, settings):
+            return said
+        return dataclasses.replace(said, complaint=critique(reflected.reason))
+
+    def _about(self) -> dict[str, str]:
+        message = self.message
+        return {"agent": self._mind.name, "session": message.session, "turn": message.turn, "question": message.text}
 
     async def _act(self, said: Said) -> None:
         """Store what the model wants done: its words, all calls that are passed on, and what it is told about the others."""
@@ -228,15 +308,29 @@ class Turn:
             for place, call in enumerate(passed)
         ]
         events = [self._event(called, "called", step), *(self._event(call, "call", step, call.place) for call in calls)]
+        events += self._records()
         stored = await self._mind.bus.append(*events)
         self._reply = Reply()  # its words are stored; an interruption has nothing to save
         # what a dead incarnation had sent and nobody saw may have come first; then that is what this step consists of
-        self._remember(events if stored[0].new else await self._history())
+        if stored[0].new:
+            self._remember(events)
+        else:
+            await self._unroll()
         for call in calls:
             self._voice.called(call)
 
-    def _own(self) -> tuple[Message, ...]:
-        return (Message("user", self.message.text), *self._progress.messages())
+    def _records(self) -> list[Event]:
+        """What tells of the last call, once: its record, and what was thought of its draft."""
+        asked, self._asked = self._asked, None
+        judged, self._judged = self._judged, None
+        keep, turn = self._mind.thinker.recorder.keep, self.message.turn
+        bodies: list[ModelRecorded | None] = [keep(asked.tape, turn, asked.step)] if asked else []
+        events = []
+        if judged:
+            round_ = judged.reflected.round
+            bodies.append(keep(judged.tape, turn, judged.reflected.step, round_))
+            events.append(self._event(judged.reflected, "reflected", round_))
+        return [*(self._event(each, "recorded", each.step, each.round) for each in bodies if each), *events]
 
     def _hint(self) -> str:
         """The words that say which tools may be needed: the person's, and what the model was told about tools."""
@@ -245,20 +339,28 @@ class Turn:
 
     def _remember(self, events: Sequence[Event]) -> None:
         for each in events:
-            self._progress.apply(each)
-        self._calls |= {called.step: called for called in self._progress.models_called()}
+            self._told.apply(each)
+        self._count()
 
-    async def _history(self) -> list[Event]:
+    def _count(self) -> None:
+        self._calls |= {called.step: called for called in self._progress.models_called()}
+        self._reflected |= self._progress.reflections()
+
+    async def _unroll(self) -> None:
         mind = self._mind
-        return await read_history(mind.bus, mind.name, self.message, mind.settings.history_tokens_max)
+        start = mind.thinker.shape(0).start
+        await self._history.unroll(mind.bus, mind.name, self.message, start)
+        self._count()
 
     async def _end(self, ending: Ending) -> None:
         """Store the end, and with it, in one transaction, what was said."""
         message, mind, calls = self.message, self._mind, self._calls.values()
+        spent: list[ModelCalled | Reflected] = [*calls, *self._reflected.values()]
         model = ending.called.model if ending.called else mind.thinker.model  # a fallback may have answered
         events = []
         if ending.called:
             events.append(self._event(ending.called, "called", ending.called.step))
+        events += self._records()
         if ending.text or ending.outcome == "answered":
             events.append(self._event(AgentMessage(ending.text, message.turn, model), "answer"))
         if ending.outcome == "failed":
@@ -270,8 +372,8 @@ class Turn:
             ending.reason,
             model,
             len(calls),
-            sum(each.tokens_in for each in calls),
-            sum(each.tokens_out for each in calls),
+            sum(each.tokens_in for each in spent),
+            sum(each.tokens_out for each in spent),
             mind.inbox.settled_without(message.turn),
         )
         await mind.bus.append(*events, self._event(ended, "ended"))
@@ -291,9 +393,3 @@ class Turn:
             cause=message.turn,
             id=derived_id(message.turn, *words),
         )
-
-
-def _speechless(stop_reason: str, tokens_max: int) -> str:
-    if stop_reason == "max_tokens":
-        return f"the model used all {tokens_max} tokens (answer_tokens_max) without a word; raise that limit or ask for less"
-    return f"the model ended its answer without a word (it gave '{stop_reason}' as the reason); ask again, or in other words"

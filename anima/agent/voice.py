@@ -25,12 +25,13 @@ class Voice:
     message: Open
     take: int
     curtain: Curtain | None = None  #: before the calls a model writes as text
+    drafting: bool = False  #: what is said may be revised before it leaves, so it is no answer yet
 
     def tell(self, delta: Delta) -> None:
         """Pass on a piece of the model's reply."""
         match delta:
             case Text(text):
-                self._whisper("text", self.curtain.pass_on(text) if self.curtain else text)
+                self._whisper(self._aloud, self.curtain.pass_on(text) if self.curtain else text)
             case Thinking(text):
                 self._whisper("thinking", text)
             case Restart(reason):
@@ -43,7 +44,11 @@ class Voice:
     def finish(self) -> None:
         """The reply is over: show what was held back."""
         if self.curtain and (rest := self.curtain.rest()):
-            self._whisper("text", rest)
+            self._whisper(self._aloud, rest)
+
+    @property
+    def _aloud(self) -> str:
+        return "thinking" if self.drafting else "text"
 
     def called(self, call: ToolCall) -> None:
         """A call was passed on."""

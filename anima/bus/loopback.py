@@ -5,7 +5,7 @@ pass here either. Not covered: durability, sources, credit.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from anima.bus.bus import Answer, Page, Stored
@@ -47,10 +47,18 @@ class Loopback:
         loop.call_later(self.latency_s, arrive)
         return await stored
 
+    def recall(self, events: Iterable[Event]) -> None:
+        """Begin with what another journal holds, its numbers and times included; ascending, before anything is stored."""
+        self.events.extend(events)
+        self._known.update((event.id, event.seq) for event in self.events)
+
+    def _head(self) -> int:
+        return self.events[-1].seq if self.events else 0
+
     def _store(self, event: Event) -> Stored:
         if event.id in self._known:
             return Stored(self._known[event.id], new=False)
-        seq = len(self.events) + 1
+        seq = self._head() + 1
         stored = decode_event(event.encode(), seq, self._clock.now())
         self.events.append(stored)
         self._known[event.id] = seq
@@ -63,7 +71,7 @@ class Loopback:
         found = [event for event in self.events if _matches(event, query)]
         limit = min(query.limit or page_events_max, page_events_max)
         chosen = found[-limit:] if query.newest else found[:limit]
-        return Page(chosen, len(self.events), len(found) > len(chosen))
+        return Page(chosen, self._head(), len(found) > len(chosen))
 
     async def follow(
         self,
@@ -75,8 +83,10 @@ class Loopback:
     ) -> AsyncIterator[Event | Whisper]:
         """Every event after `since`; see Bus.follow."""
         queue: asyncio.Queue[Event | Whisper] = asyncio.Queue()
-        for event in self.events[len(self.events) if since is None else since :]:
-            queue.put_nowait(event)
+        after = self._head() if since is None else since
+        for event in self.events:
+            if event.seq > after:
+                queue.put_nowait(event)
         self._listeners.append(queue)
         try:
             while True:

@@ -36,7 +36,7 @@ def approvals(
 ) -> None:
     """Show what waits for a person: approvals and questions.
 
-    Any beginning of an id that no other of them has names it.
+    Any beginning of an id that no other call has names it.
 
     Example: animactl approvals -f
     """
@@ -53,7 +53,7 @@ def approvals(
     elif not rows:
         note("nothing waits for a person")
     else:
-        names = hands.shorten(row["id"] for row in rows)
+        names = hands.shorten((row["id"] for row in rows), hands.LONG)
         print("\n".join(line for row in rows for line in lines(row, names[row["id"]], width(), time.time())))
         note("decide with `animactl approve ID` or `animactl deny ID`, answer with `animactl answer ID TEXT`")
 
@@ -151,13 +151,19 @@ async def _waiting(bus: "Bus") -> list["Row"]:
 
 
 async def _find(bus: "Bus", wanted: str, kind: str) -> "Row":
-    """The call that waits for this kind of word. Raises Refused with what it is instead."""
+    """The call that waits for this kind of word. Raises Refused with what it is instead.
+
+    A beginning that a settled call has as well is refused: it may have been read off that one, and a word must not
+    reach a call that nobody looked at.
+    """
     from anima.cli import hands
 
-    rows = await _waiting(bus)
-    row = hands.pick(rows, wanted)
-    if row is None:
-        raise hands.nothing_named(wanted, (await hands.ask_on(bus, "intents"))["intents"], "`animactl approvals`")
+    row = hands.pick(await _waiting(bus), wanted)
+    if row is None or row["id"] != wanted:
+        known = (await hands.ask_on(bus, "intents"))["intents"]
+        if row is None:
+            raise hands.nothing_named(wanted, known, "`animactl approvals`")
+        hands.pick([row, *(each for each in known if each["id"] != row["id"])], wanted)
     if row["kind"] != kind:
         other = "answer ID TEXT" if row["kind"] == "question" else "approve ID` or `animactl deny ID"
         raise Refused(
@@ -193,7 +199,7 @@ async def _follow(bus: "Bus", *, as_json: bool) -> None:
     shown: dict[str, str] = {}
 
     def show(row: "Row") -> None:
-        shown[row["id"]] = hands.shorten([*shown, row["id"]])[row["id"]]
+        shown[row["id"]] = hands.shorten([*shown, row["id"]], hands.LONG)[row["id"]]
         if as_json:
             print(json.dumps(row, ensure_ascii=False, default=repr), flush=True)
         else:

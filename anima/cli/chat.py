@@ -10,7 +10,7 @@ import typer
 
 from anima.cli import root
 from anima.cli.names import Name, Session
-from anima.cli.terminal import note, width
+from anima.cli.terminal import width
 from anima.cli.words import check_session, check_size
 from anima.errors import AnimaError, Refused
 from anima.paths import Home
@@ -54,7 +54,7 @@ def _converse(home: Home, name: str, session: str) -> None:
     with suppress(ImportError):
         import readline  # noqa: F401 - its presence gives input() line editing and a history
     page, ready = Page(), threading.Event()
-    note(f"{name}, session {session}: {_HELP}")
+    page.remark(f"{name}, session {session}: {_HELP}")
     with Background() as background:
         conversation = Conversation(home, name, session, page)
         living = background.start(conversation.live(ready))

@@ -5,11 +5,11 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS = {
-    "Talk": ("ask", "send", "chat", "clear", "system"),
+    "Talk": ("ask", "send", "chat", "clear", "system", "viewport", "pin"),
     "Hands": ("tools", "tool", "approvals", "approve", "deny", "answer", "intents", "jobs"),
-    "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset"),
+    "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset", "budget", "freeze", "thaw"),
     "House": ("up", "down", "status", "reload", "config", "models", "doctor"),
-    "What happened": ("events", "logs", "audit"),
+    "What happened": ("events", "logs", "audit", "replay"),
 }
 
 

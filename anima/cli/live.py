@@ -105,4 +105,6 @@ def stalled(agent: str, process: dict[str, Any]) -> str:
             return f"{agent} is stopped{reason}; `animactl start {agent}` starts it"
         case "paused":
             return f"{agent} is paused; `animactl resume {agent}` lets it go on"
+        case "up" if str(process.get("status", "")).startswith("frozen: "):
+            return f"{agent} is {process['status']}; `animactl thaw {agent}` lets it go on"
     return ""

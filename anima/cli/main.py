@@ -16,6 +16,7 @@ from anima.cli import (
     agents,
     approvals,
     audit,
+    budget,
     call,
     chat,
     doctor,
@@ -25,10 +26,12 @@ from anima.cli import (
     jobs,
     logs,
     models,
+    replay,
     settings,
     status,
     talk,
     tools,
+    viewport,
 )
 from anima.cli.groups import Grouped
 from anima.cli.terminal import complain
@@ -62,6 +65,8 @@ for _command, _name in (
     (chat.chat, "chat"),
     (agents.clear, "clear"),
     (agents.system, "system"),
+    (viewport.viewport, "viewport"),
+    (viewport.pin, "pin"),
     (tools.tools, "tools"),
     (approvals.approvals, "approvals"),
     (approvals.approve, "approve"),
@@ -73,6 +78,10 @@ for _command, _name in (
     (audit.audit, "audit"),
     (doctor.doctor, "doctor"),
     (models.models, "models"),
+    (budget.budget, "budget"),
+    (budget.freeze, "freeze"),
+    (budget.thaw, "thaw"),
+    (replay.replay, "replay"),
     (house.reload, "reload"),
 ):
     app.command(_name)(_command)

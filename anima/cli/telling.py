@@ -78,6 +78,11 @@ def _thought(data: Data) -> str:
     return f"{cost}: {visible(data['text'])}" if data.get("text") else cost
 
 
+def _reserved(data: Data) -> str:
+    cost = f"{data['cost_usd']:.4f} US$" if data["cost_usd"] >= 0 else "a price nobody knows"
+    return f"{data['model']} · step {data['step']} · at most {data['tokens']} tokens, {cost}"
+
+
 def _id(data: Data) -> str:
     return str(data["intent"])[:_SHORT]
 
@@ -93,4 +98,5 @@ _BY_KIND: dict[str, Callable[[Data], str]] = {
     "intent_resolved": _resolved,
     "sandbox_settled": _settled,
     "model_called": _thought,
+    "budget_reserved": _reserved,
 }

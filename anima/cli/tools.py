@@ -90,14 +90,16 @@ def lines(listed: list[dict[str, Any]], agent: str, columns: int) -> list[str]:
     if refused:
         shown += [""] if shown else []
         shown.append(f"not for {agent}:")
-        shown += [one_line(_refusal(each), columns) for each in refused]
+        shown += [line for text in _refusals(refused) for line in _wrapped(clean(text), columns)]
     return shown
 
 
-def _refusal(card: dict[str, Any]) -> str:
-    """The sentence, which names the tool itself or gets its name put before it."""
-    why = str(card["why_not"])
-    return why if card["name"] in why else f"{card['name']}: {why}"
+def _refusals(refused: list[dict[str, Any]]) -> list[str]:
+    """Each reason once, after the names of all tools it holds for."""
+    names: dict[str, list[str]] = {}
+    for card in refused:  # the reason names its tool first of all, if it does
+        names.setdefault(str(card["why_not"]).replace(card["name"], "it", 1), []).append(card["name"])
+    return [f"{', '.join(found)}: {why}" for why, found in names.items()]
 
 
 def full_lines(card: dict[str, Any], columns: int) -> list[str]:

@@ -27,8 +27,9 @@ _HOUSE = """
 _AGENT = """
 ## An agent: `$ANIMA_HOME/agents/NAME/agent.toml`
 
-Beside it in the same folder: `persona.md` says who the agent is and may not be empty; `always.md`, if there is one, holds
-reminders that are put last, after the conversation. A change of one of the three restarts the agent at the next reload.
+Beside it in the same folder: `persona.md` says who the agent is and may not be empty; `soul.md`, if there is one, follows it:
+what the agent values, how it speaks; `always.md`, if there is one, holds reminders that are put last, after the conversation.
+A change of one of them restarts the agent at the next reload. What else its model sees: [viewport.md](viewport.md).
 
 """
 

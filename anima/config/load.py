@@ -10,7 +10,7 @@ from pathlib import Path
 from anima.config.check import Document, parse, read_text, section, unknown
 from anima.config.models import check_models, load_models, model_names
 from anima.config.policy import check_policy
-from anima.config.schema import SECTIONS, Agent, House, Log, Models, Sandbox, Supervisor
+from anima.config.schema import SECTIONS, Agent, Budget, House, Log, Models, Record, Sandbox, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
 from anima.paths import Home
@@ -46,13 +46,15 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
             ("supervisor", "restart_delay_s"), "is longer than restart_delay_max_s; lower it or raise that one"
         )
     log = section(document, Log, references, "log")
+    record = section(document, Record, references, "record")
     sandbox = section(document, Sandbox, references, "sandbox")
+    budget = section(document, Budget, references, "budget")
     keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
     definitions, secrets = load_models(home, references)
     check_models(document, ("models", "fallbacks"), models.fallbacks, definitions)
     check_models(document, ("models", "fast_model"), [models.fast_model], definitions)
     secrets |= document.secrets | set(credentials.values()) | keys
-    return House(models, supervisor, log, sandbox, definitions, frozenset(secrets))
+    return House(models, supervisor, log, sandbox, budget, record, definitions, frozenset(secrets))
 
 
 def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -> Agent:
@@ -72,6 +74,7 @@ def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -
     agent = section(document, Agent, _references(credentials, environ))
     check_models(document, ("fallbacks",), agent.fallbacks, model_names(home))
     check_models(document, ("fast_model",), [agent.fast_model], model_names(home))
+    check_models(document, ("reflection", "model"), [agent.reflection.model], model_names(home))
     _check_time_zone(document, agent.time_zone)
     check_policy(document, home, name, agent.policy)
     if (key := agent.policy.search_key) and key not in credentials.values():  # only those are kept out of every log
@@ -119,8 +122,8 @@ def house_digest(house: House) -> str:
 def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     """Changes when agent NAME must be started anew: its settings as resolved, its prompts, or the house's models."""
     folder = home.agent(name)
-    files = (folder / "agent.toml", folder / "persona.md", folder / "always.md")
-    return digest(house_digest(house), house.models, house.definitions, agent, *files)
+    files = (folder / "agent.toml", folder / "persona.md", folder / "soul.md", folder / "always.md")
+    return digest(house_digest(house), house.models, house.record, house.definitions, house.budget, agent, *files)
 
 
 def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -150,8 +153,9 @@ def _check_prompts(folder: Path) -> None:
             raise ConfigError(f"{persona} is empty; write who the agent is, one sentence is enough")
     except FileNotFoundError:
         raise ConfigError(f"{persona} is missing; write who the agent is, one sentence is enough") from None
-    if (folder / "always.md").exists():
-        read_text(folder / "always.md")
+    for name in ("soul.md", "always.md"):
+        if (folder / name).exists():
+            read_text(folder / name)
 
 
 def _check_time_zone(document: Document, name: str) -> None:

@@ -146,6 +146,14 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
+class Record:
+    """What is kept of calls of models, so that `animactl replay` can show a turn as it was."""
+
+    on: bool = option(True, "keep what models were shown and said, compressed, in state/record")
+    keep_days: int = option(30, "days after which it is deleted; the journal keeps everything", "days", min=1, max=36_500)
+
+
+@dataclass(frozen=True)
 class Definition:
     """One models/NAME.toml, checked and complete: a model under a name of one's own."""
 
@@ -175,6 +183,35 @@ class Definition:
     params: Mapping[str, Any] = field(default_factory=dict)  #: fields of every request's body
 
 
+NO_LIMIT = -1  #: of a budget's line: nothing is said here
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent on models. What is said nowhere has no limit; 0 means that nothing may be spent.
+
+    In an agent.toml -1 and "" mean what anima.toml says.
+    """
+
+    day_calls: int = option(NO_LIMIT, "model calls a day; -1: the house's, else no limit", min=-1, max=10**9)
+    day_tokens: int = option(NO_LIMIT, "tokens a day, read and written; -1: the house's, else no limit", min=-1, max=10**12)
+    day_usd: float = option(float(NO_LIMIT), "US dollars a day; -1: the house's, else no limit", min=-1, max=10**9)
+    day_wall_s: float = option(
+        float(NO_LIMIT), "time of model calls a day; -1: the house's, else no limit", "s", min=-1, max=10**9
+    )
+    turn_calls: int = option(NO_LIMIT, "model calls a turn; -1: the house's, else no limit", min=-1, max=10**9)
+    turn_tokens: int = option(NO_LIMIT, "tokens a turn, read and written; -1: the house's, else no limit", min=-1, max=10**12)
+    turn_usd: float = option(float(NO_LIMIT), "US dollars a turn; -1: the house's, else no limit", min=-1, max=10**9)
+    turn_wall_s: float = option(
+        float(NO_LIMIT), "time of model calls a turn; -1: the house's, else no limit", "s", min=-1, max=10**9
+    )
+    unknown_price: str = option(
+        "",
+        "whether a model of unknown price may be asked where there is a budget of money; empty: the house's, else refuse",
+        choices=("", "refuse", "allow"),
+    )
+
+
 @dataclass(frozen=True)
 class House:
     """anima.toml, checked and complete."""
@@ -183,6 +220,8 @@ class House:
     supervisor: Supervisor = field(default_factory=Supervisor)
     log: Log = field(default_factory=Log)
     sandbox: Sandbox = field(default_factory=Sandbox)
+    budget: Budget = field(default_factory=Budget)
+    record: Record = field(default_factory=Record)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
 
@@ -240,6 +279,37 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Viewport:
+    """How much of a conversation the model is shown. The window's start stays put until it is full, then it leaps."""
+
+    window_tokens: int = option(
+        0,
+        "most of the model's window that is used, answer not included; 0: 120,000, or 32,000 of a window nobody knows",
+        "tokens",
+        min=0,
+        max=10_000_000,
+    )
+    fill: float = option(0.3, "share of it that is filled when the window is laid anew", min=0.01, max=0.5)
+    reset: float = option(0.9, "share of it at which the window is laid anew", min=0.5, max=1.0)
+
+
+@dataclass(frozen=True)
+class Reflection:
+    """Whether the agent thinks about an answer before it leaves, and the functions that look on."""
+
+    on: bool = option(False, "evaluate each answer before it leaves, and revise it where that finds it wanting")
+    model: str = option(
+        "", "the model that evaluates; empty: fast_model, else the house's, else the one that thinks, whose cache it can use"
+    )
+    revisions_max: int = option(1, "so often an answer may be sent back; then it leaves as it is", min=0, max=10)
+    timeout_s: float = option(60.0, "time an evaluation may take; then the answer leaves as it is", "s", min=0.1, max=3600)
+    look_at: str = option("", "what to look at besides truth and completeness, in words for the model")
+    hooks: tuple[str, ...] = option(
+        ("*",), "names of the installed functions (entry point anima.hooks) to call, or shell patterns of them; [] means none"
+    )
+
+
+@dataclass(frozen=True)
 class Agent:
     """One agent.toml, checked and complete."""
 
@@ -251,9 +321,6 @@ class Agent:
     )
     fast_model: str = option("", "the model for small chores; empty: the house's")
     description: str = option("", "what the agent is for, in a few words, for people who look at a list")
-    history_tokens_max: int = option(
-        16_000, "how much of the conversation the model is shown", "tokens", min=256, max=10_000_000
-    )
     answer_tokens_max: int = option(
         16_000, "longest answer of one model call, its thinking included", "tokens", min=16, max=1_000_000
     )
@@ -261,6 +328,9 @@ class Agent:
         0, "how much of a call's answer may be thinking; 0: as the model does by itself", "tokens", min=0, max=1_000_000
     )
     turn_steps_max: int = option(50, "model calls one turn may take", min=1, max=10_000)
+    turn_idle_steps_max: int = option(
+        5, "so many model calls in a row whose tool calls bring nothing new end a turn", min=1, max=10_000
+    )
     turn_timeout_s: float = option(600.0, "time one turn may take", "s", min=0.1, max=86_400)
     sessions_parallel_max: int = option(
         4, "turns at the same time, each in another session", min=1, max=limits.sessions_parallel_max
@@ -271,12 +341,17 @@ class Agent:
         "when the process is started again: always, only after a failure, or never",
         choices=("permanent", "transient", "temporary"),
     )
+    viewport: Viewport = field(default_factory=Viewport, metadata={"section": Viewport})
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
+    budget: Budget = field(default_factory=Budget, metadata={"section": Budget})
+    reflection: Reflection = field(default_factory=Reflection, metadata={"section": Reflection})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox]] = {
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Record | Budget]] = {
     "models": Models,
     "supervisor": Supervisor,
     "log": Log,
     "sandbox": Sandbox,
+    "budget": Budget,
+    "record": Record,
 }

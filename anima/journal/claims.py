@@ -15,7 +15,19 @@ PROCESSES = RESERVED - {"all", "cli"}  #: the house's own processes; `source` ma
 PERSON = "a person"
 
 #: What only the agent's own process can know.
-AGENT_KINDS = frozenset({"agent_message", "turn_started", "turn_paused", "turn_ended", "model_called"})
+AGENT_KINDS = frozenset(
+    {
+        "agent_message",
+        "turn_started",
+        "turn_paused",
+        "turn_ended",
+        "model_called",
+        "model_recorded",
+        "reflected",
+        "budget_reserved",
+        "budget_released",
+    }
+)
 
 #: What only the sandbox can know: what it did, and what it waits for.
 SANDBOX_KINDS = frozenset({"tool_started", "tool_response", "approval_asked", "question_asked", "sandbox_settled"})
@@ -40,6 +52,8 @@ def claims(entry: Entry) -> frozenset[str]:
         claimed.add("sandbox")
     elif entry.kind in PERSON_KINDS:
         claimed.add(PERSON)
+    elif entry.kind == "agent_thawed" or (entry.kind == "agent_frozen" and entry.source != "purser"):
+        claimed.add(PERSON)  # an agent could thaw itself otherwise, or stop another one
     elif entry.kind == "tool_call":  # an agent's own, or made by hand
         claimed.add(f"agent:{entry.agent}" if entry.source.startswith("agent:") else PERSON)
     elif entry.kind in JOURNAL_KINDS:
@@ -49,7 +63,7 @@ def claims(entry: Entry) -> frozenset[str]:
 
 def is_person(process: str | None) -> bool:
     """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
-    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor"}
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser"}
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

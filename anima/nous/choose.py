@@ -148,14 +148,20 @@ def open_model(name: str, access: Access, fallbacks: tuple[str, ...] = ()) -> Mo
     unknown provider, a missing key, an unreadable or malformed script, unless another model stands in for it.
     """
     name = name.strip()
-    definition = access.definitions.get(name)
     parse_model(name, access.definitions)
-    rest = fallbacks or (definition.fallbacks if definition else ()) or access.models.fallbacks
-    names = list(dict.fromkeys((name, *(each.strip() for each in rest))))
+    names = chain_of(name, access, fallbacks)
     links = tuple(Link(each, _opener(each, access, hurried=each != names[-1])) for each in names)
     chain = Chain(name, links)
     chain.open()
     return chain
+
+
+def chain_of(name: str, access: Access, fallbacks: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The models that may answer for that name, in the order in which they are asked."""
+    name = name.strip()
+    definition = access.definitions.get(name)
+    rest = fallbacks or (definition.fallbacks if definition else ()) or access.models.fallbacks
+    return tuple(dict.fromkeys((name, *(each.strip() for each in rest))))
 
 
 def _opener(name: str, access: Access, *, hurried: bool) -> Callable[[], Model]:

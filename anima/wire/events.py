@@ -24,17 +24,27 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.records import ModelRecorded, Reflected
+from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
+from anima.wire.viewing import EventPinned
 
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
     "KINDS",
+    "AgentFrozen",
+    "AgentThawed",
     "ApprovalAsked",
     "ApprovalGiven",
     "Body",
+    "BudgetReleased",
+    "BudgetReserved",
+    "EventPinned",
     "IntentResolved",
+    "ModelRecorded",
     "QuestionAnswered",
     "QuestionAsked",
+    "Reflected",
     "SandboxSettled",
     "SoulChanged",
     "Stimulus",
@@ -235,6 +245,13 @@ class ModelCalled(Body):
     text: str = ""  #: what it said besides calling tools; an answer stands in its agent_message
     refused: list[Any] = field(default_factory=list)  #: what of it was not passed on, and what it was told: agent/steps.py
     thoughts: list[Any] = field(default_factory=list)  #: signed ones, which the provider wants back with the tools' answers
+    cache_read: int = 0  #: those of `tokens_in` that came from the provider's cache
+    cache_written: int = 0  #: and those that were put there
+    cost_usd: float = UNKNOWN_USD  #: by the price table; -1 if the price is unknown
+    reservation: str = ""  #: id of the budget_reserved event that this settles
+    restarts: int = 0  #: how often a sample broke off and was begun anew; the figures above are the last one's
+    tokens_estimated: int = 0  #: of the request, as nous/tokens.py counts before it is corrected for the model
+    layout: list[int] = field(default_factory=list)  #: how its window was laid: agent/viewport.py
 
 
 @of_kind("interrupt_asked")

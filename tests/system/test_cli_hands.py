@@ -276,6 +276,21 @@ def test_a_beginning_that_two_ids_have_is_refused_and_longer_ones_named(shared: 
     assert {caller.response(intent)["outcome"] for intent in both} == {"denied"}
 
 
+def test_a_beginning_read_off_a_settled_call_does_not_decide_about_another(shared: tuple[House, Caller]) -> None:
+    house, caller = shared
+    settled = caller.submit("exec", "bran", "near", command="true")
+    waiting(house, "exec")
+    assert house.ctl("deny", settled).returncode == 0
+    caller.response(settled)
+    intent = caller.submit("exec", "bran", "near", command="touch approved")
+    waiting(house, "exec")
+    told = house.ctl("approve", settled[:4])  # the time they have in common
+    assert (told.returncode, "could be" in told.stderr) == (1, True)
+    assert not caller.of(intent, "approval_given")
+    assert house.ctl("deny", intent[:18]).returncode == 0
+    assert caller.response(intent)["outcome"] == "denied"
+
+
 def test_a_question_is_answered_from_the_command_line(shared: tuple[House, Caller]) -> None:
     house, caller = shared
     turn = caller.say("choose", "bran", "choose")

@@ -30,7 +30,15 @@ def test_a_question_is_answered_and_stored_in_the_order_it_happened(house: House
     assert house.ask("arya", "hi") == "hello there"
     (asked,) = house.events("--kind", "user_message")
     story = kinds(house.events("--agent", "arya"), asked["id"])
-    assert story == ["user_message", "turn_started", "model_called", "agent_message", "turn_ended"]
+    assert story == [
+        "user_message",
+        "turn_started",
+        "budget_reserved",
+        "model_called",
+        "model_recorded",
+        "agent_message",
+        "turn_ended",
+    ]
     assert [each["seq"] for each in house.events()] == list(range(1, len(house.events()) + 1))
 
 
@@ -154,7 +162,7 @@ def test_everyone_is_stopped_in_reverse_order_and_the_journal_has_seen_it_all(ho
         rows = journal.execute("SELECT blob FROM events WHERE kind = 'process_ended' ORDER BY seq").fetchall()
     journal.close()
     ends = [decode_event(row[0]).data for row in rows]
-    assert [each["cause"] for each in ends] == ["stop"] * 5, "the journal stopped last, and saw it all"
+    assert [each["cause"] for each in ends] == ["stop"] * 6, "the journal stopped last, and saw it all"
     assert ends[-1]["name"] == "sandbox", "the hands stop after those whose calls they carry out"
 
 

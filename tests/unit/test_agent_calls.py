@@ -41,13 +41,15 @@ class ArmedHouse:
         self.bus = Loopback()
         self.deaths = 0
 
-    def plays(self, *entries: dict[str, object], policy: dict[str, object] | None = None, **settings: object) -> None:
+    def plays(self, *entries: dict[str, object], **settings: object) -> None:
         folder = self.home.agent("arya")
         folder.mkdir(parents=True, exist_ok=True)
         folder.joinpath("persona.md").write_text("You are Arya.")
         folder.joinpath("play.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        tables = {key: settings.pop(key) for key in list(settings) if isinstance(settings[key], dict)}
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in {"model": "scripted:play.jsonl", **settings}.items()]
-        lines += ["[policy]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in (policy or {}).items())]
+        for name, table in tables.items():
+            lines += [f"[{name}]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in table.items())]
         folder.joinpath("agent.toml").write_text("".join(lines))
 
     @asynccontextmanager
@@ -119,7 +121,8 @@ class ArmedHouse:
         return [body for each in await self.until("turn_ended", count) if isinstance(body := each.body, TurnEnded)]
 
     def kinds(self) -> list[str]:
-        return [each.kind for each in self.bus.events]
+        """What happened, less the reservations: each call has one, and tests of their own."""
+        return [each.kind for each in self.bus.events if each.kind != "budget_reserved"]
 
     def steps(self) -> list[ModelCalled]:
         return [body for each in self.bus.events if isinstance(body := each.body, ModelCalled)]
@@ -145,7 +148,7 @@ async def test_all_calls_of_a_step_are_stored_with_its_words_and_the_answer_come
     async with house.living():
         said = await house.hears("look")
         first, second = await house.until("tool_call", 2)
-        assert house.kinds() == ["user_message", "turn_started", "model_called", "tool_call", "tool_call"]
+        assert house.kinds() == ["user_message", "turn_started", "model_called", "tool_call", "tool_call", "model_recorded"]
         assert [(each.data["place"], each.data["calls"], each.data["tool"]) for each in (first, second)] == [
             (0, 2, "exec"),
             (1, 2, "now"),
@@ -286,6 +289,16 @@ async def test_the_fourth_identical_call_is_not_passed_on_and_the_model_is_told_
 
 
 @pytest.mark.usefixtures("sandbox")
+async def test_a_turn_that_goes_in_circles_is_ended_with_one_sentence(house: ArmedHouse) -> None:
+    house.plays(*[{"calls": [LS]}] * 20, turn_idle_steps_max=4)
+    async with house.living():
+        await house.hears("look")
+        (end,) = await house.ends()
+    assert (end.outcome, end.steps) == ("failed", 5), "the first step brought something, the next four nothing"
+    assert "the last 4 steps of the turn brought nothing new (turn_idle_steps_max)" in end.reason
+
+
+@pytest.mark.usefixtures("sandbox")
 async def test_a_turn_makes_no_more_calls_than_it_may(house: ArmedHouse) -> None:
     calls = [{"tool": "exec", "args": {"command": str(number)}} for number in range(3)]
     house.plays({"calls": calls}, {"calls": calls[:1]}, {"text": "enough"}, policy={"calls_per_turn_max": 2})
@@ -403,7 +416,7 @@ async def test_what_a_turn_did_is_remembered_whole_however_little_history_is_sho
 ) -> None:
     monkeypatch.setattr("anima.agent.history.PAGE_EVENTS", 3)
     steps: list[dict[str, object]] = [{"calls": [{"tool": "exec", "args": {"command": str(number)}}]} for number in range(5)]
-    house.plays(*steps, {"text": "there"}, history_tokens_max=256)
+    house.plays(*steps, {"text": "there"}, viewport={"window_tokens": 1_024})
     serving = asyncio.create_task(house.serves(lambda _: "word " * 1000))
     async with house.killed_when("tool_response", 3):
         await house.hears("look")

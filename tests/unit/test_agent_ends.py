@@ -14,7 +14,17 @@ from anima.agent.thinker import Thinker
 from anima.bus.loopback import Loopback
 from anima.config.schema import House
 from anima.paths import Home
-from anima.wire.events import Event, InterruptAsked, ModelCalled, TurnEnded, TurnStarted, UserMessage, event
+from anima.wire.events import (
+    AgentFrozen,
+    AgentThawed,
+    Event,
+    InterruptAsked,
+    ModelCalled,
+    TurnEnded,
+    TurnStarted,
+    UserMessage,
+    event,
+)
 
 
 class Arya:
@@ -61,7 +71,8 @@ class Arya:
         return [body for each in await self.until("turn_ended", count) if isinstance(body := each.body, TurnEnded)]
 
     def kinds(self) -> list[str]:
-        return [each.kind for each in self.bus.events]
+        """What happened, less the reservations: each call has one, and tests of their own."""
+        return [each.kind for each in self.bus.events if each.kind != "budget_reserved"]
 
 
 @pytest.fixture
@@ -77,7 +88,7 @@ async def test_the_time_a_slow_journal_takes_to_store_the_end_is_not_the_turn_s(
         arya.bus.latency_s = 0.8
         await arya.ends()
         await asyncio.sleep(1.0)
-    assert arya.kinds() == ["user_message", "turn_started", "model_called", "agent_message", "turn_ended"]
+    assert arya.kinds() == ["user_message", "turn_started", "model_called", "model_recorded", "agent_message", "turn_ended"]
 
 
 async def test_the_time_a_slow_journal_takes_to_store_the_start_is_not_the_turn_s(arya: Arya) -> None:
@@ -179,3 +190,19 @@ async def test_an_answer_too_large_to_be_stored_is_a_failure_with_its_reason(ary
         (end,) = await arya.ends()
     assert end.outcome == "failed"
     assert "send less" in end.reason
+
+
+async def test_a_message_and_the_word_to_freeze_that_come_at_once_lead_to_no_call(arya: Arya) -> None:
+    arya.plays({"text": "hello"})
+    async with arya.living():
+        said = event(UserMessage("hi"), agent="arya", session="main", source="cli")
+        await arya.bus.append(said, event(AgentFrozen("enough"), agent="arya", source="cli"))
+        await asyncio.sleep(0.2)
+        assert not {"turn_ended", "model_called"} & set(arya.kinds())
+        assert not [each for each in arya.bus.events if each.kind == "budget_reserved"]
+    async with arya.living():
+        await asyncio.sleep(0.1)
+        assert "turn_ended" not in arya.kinds(), "it forgot over its sleep"
+        await arya.bus.append(event(AgentThawed(), agent="arya", source="cli"))
+        (end,) = await arya.ends()
+    assert end.outcome == "answered"

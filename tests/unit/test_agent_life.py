@@ -63,7 +63,8 @@ async def ended(bus: Loopback, count: int) -> list[TurnEnded]:
 
 
 def kinds(bus: Loopback) -> list[str]:
-    return [each.kind for each in bus.events]
+    """What happened, less the reservations: each call has one, and tests of their own."""
+    return [each.kind for each in bus.events if each.kind != "budget_reserved"]
 
 
 async def test_a_message_is_answered_and_settled(home: Home) -> None:
@@ -71,9 +72,9 @@ async def test_a_message_is_answered_and_settled(home: Home) -> None:
     async with living(home, bus):
         await bus.append(say("hi"))
         (end,) = await ended(bus, 1)
-    assert kinds(bus) == ["user_message", "turn_started", "model_called", "agent_message", "turn_ended"]
+    assert kinds(bus) == ["user_message", "turn_started", "model_called", "model_recorded", "agent_message", "turn_ended"]
     assert (end.outcome, end.steps, end.settled_seq >= 1) == ("answered", 1, True)
-    assert bus.events[3].data["text"] == "hello"
+    assert next(each for each in bus.events if each.kind == "agent_message").data["text"] == "hello"
     assert "".join(whisper.text for whisper in bus.whispers) == "hello"
 
 
@@ -221,6 +222,7 @@ async def test_an_answer_without_a_word_is_a_failure_with_its_reason_not_silence
 def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
     script(home, {"text": "x"}, time_zone="Europe/Berlin")
     home.agent("arya").joinpath("always.md").write_text("Speak softly.\n")
+    home.agent("arya").joinpath("soul.md").write_text("Honest before kind.\n")
 
     async def asked() -> Request:
         async with Thinker(Folder.read(home, "arya"), House()) as thinker:
@@ -242,7 +244,8 @@ def test_what_a_model_is_told_around_the_conversation(home: Home) -> None:
             return seen[0]
 
     request = asyncio.run(asked())
-    for words in ("You are Arya.", "'arya'", "scripted:play.jsonl", "Europe/Berlin", "workspace/arya", "- read_file: Read"):
+    assert request.system.startswith("You are Arya.\n\nHonest before kind.\n")
+    for words in ("'arya'", "scripted:play.jsonl", "Europe/Berlin", "workspace/arya", "- read_file: Read"):
         assert words in request.system
     assert request.reminder == "Speak softly.\n"
     assert request.facts["time_zone"] == "Europe/Berlin"

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from anima.agent.inbox import Open
 from anima.agent.steps import UNANSWERED, Progress
-from anima.agent.viewport import cost, viewport
+from anima.agent.viewport import viewport
 from anima.ids import new_id
 from anima.nous.model import Message
+from anima.nous.tokens import estimate_message
 from anima.wire.events import (
     AgentMessage,
     ApprovalAsked,
@@ -68,7 +69,7 @@ def test_the_budget_cuts_whole_turns_from_the_oldest_and_never_the_question_itse
     last = session.ask("and now? " + "word " * 500)
     assert len(texts(session.events, last, tokens_max=1)) == 1
     whole = viewport(session.events, last, LOTS)
-    shown = texts(session.events, last, tokens_max=sum(map(cost, whole)) - cost(whole[0]))
+    shown = texts(session.events, last, tokens_max=sum(map(estimate_message, whole)) - estimate_message(whole[0]))
     assert len(whole) == 11
     assert len(shown) == 9, "the oldest question goes with its answer"
     assert shown[-1] == last.text

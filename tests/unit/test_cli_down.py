@@ -127,7 +127,7 @@ def test_settings_are_shown_as_toml_that_reads_back_and_secrets_are_not(home: Ho
     )
     told = ctl(home, "config", "show")
     shown = tomllib.loads(told.stdout)
-    assert set(shown) == {"models", "sandbox", "supervisor", "log"}
+    assert set(shown) == {"models", "sandbox", "supervisor", "log", "record", "budget"}
     assert "very-secret" not in told.stdout
     assert shown["models"]["anthropic_base_url"] == "http://***@host"
     ctl(home, "create", "arya", "-m", 'scripted:/a "b" \\c')

@@ -266,6 +266,15 @@ def test_the_list_of_tools_fits_every_terminal(columns: int):
     assert "not for arya:" in shown
 
 
+def test_a_reason_that_holds_for_many_tools_is_told_once_and_in_full():
+    refused = [{**card, "why_not": f"this agent may not use {card['name']}; its policy allows: exec"} for card in CARDS]
+    _, *told = tools.lines(refused, "arya", 40)
+    assert all(columns_of(line) <= 40 for line in told)
+    text = " ".join(told)
+    assert text.count("may not use it; its policy allows: exec") == 1
+    assert all(str(card["name"]) in text for card in CARDS)
+
+
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: str(card["name"]))
 def test_every_tool_is_told_in_full_on_a_narrow_terminal(card: dict[str, Any]):
     shown = tools.full_lines(card, 40)

@@ -194,12 +194,13 @@ def test_an_agents_digest_changes_with_what_it_depends_on_and_with_nothing_else(
     (folder / "goals.md").write_text("what the agent writes about itself must not restart it")
     assert now() == first
     seen = {first}
-    for file, text in (("persona.md", "you are"), ("always.md", "always"), ("agent.toml", "turn_steps_max = 3")):
+    texts = {"persona.md": "you are", "soul.md": "soul", "always.md": "always", "agent.toml": "turn_steps_max = 3"}
+    for file, text in texts.items():
         (folder / file).write_text(text)
         seen.add(now())
     home.config.write_text("[models]\ndefault = 'reflex'\nanthropic_api_key = '${KEY}'")
     seen |= {now(KEY="one"), now(KEY="two")}
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 def test_every_option_has_a_sentence_and_a_default_within_its_own_bounds():

@@ -1,0 +1,56 @@
+"""purser: reads what all agents spend on their models, and freezes the one that spends more than it may.
+
+Owns:  $ANIMA_HOME/state/purser.db, which follows from the journal alone
+Life:  read the journal from where the book ends, announce ready, follow it until told to stop.
+Bus:   follows the whole journal; appends agent_frozen; serves purser (budget).
+Dies:  75 when the disk fails or the journal has lost what was read, 78 when the book is damaged: move it away, and it is
+       written again. Agents go on without it; each of them keeps to its budget by itself.
+"""
+
+import asyncio
+from contextlib import closing
+from functools import partial
+from importlib.resources import files
+
+from anima.bus.client import connect
+from anima.errors import AnimaError
+from anima.paths import Home
+from anima.process.process import Process
+from anima.purser.account import day_of
+from anima.purser.book import Book
+from anima.purser.clerk import Clerk
+from anima.purser.wards import house_ward, read_wards
+from anima.store.database import open_database
+from anima.supervisor import control
+
+
+async def main(process: Process) -> None:
+    """Live until told to stop; raises what ended it early."""
+    home = process.home
+    house = house_ward(process.settings)
+    wards = read_wards(home, process.settings)
+
+    def day(agent: str, ts: float) -> str:
+        return day_of(ts, wards.get(agent, house).zone)
+
+    with closing(open_database(home.purser, files("anima.purser") / "schema")) as connection:
+        async with connect(home) as bus:
+            clerk = Clerk(bus, Book(connection, day), wards, house, partial(stop_agent, home))
+            await bus.serve(process.name, {"budget": clerk.budget})
+            await process.patiently(clerk.remember(), "waiting for the journal")
+            process.ready("idle")
+            living = asyncio.create_task(clerk.live())
+            stopping = asyncio.create_task(process.stopping())
+            await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if living.done():
+                living.result()
+            living.cancel()
+            await asyncio.wait([living])
+
+
+async def stop_agent(home: Home, name: str) -> None:
+    """Have the root end the agent's process for good. Raises Unavailable if it does not answer."""
+    answer = await asyncio.to_thread(control.ask, home, {"do": "stop", "names": [f"agent:{name}"]})
+    if answer.get("ok") is not True:
+        raise AnimaError(str(answer.get("error", "the supervisor refused without a reason")))
