@@ -148,9 +148,12 @@ def _configuration(home: Home) -> Iterator[Finding]:
         return
     for name in names:
         try:
-            load_agent(home, name)
+            off = load_agent(home, name).policy.layers_off
         except AnimaError as error:
             yield Finding(BAD, f"agent {name}", str(error))
+            continue
+        if off:
+            yield Finding(WARN, f"agent {name}", f"its tools run without {', '.join(off)} (layers_off in its agent.toml)")
     if not names:
         yield Finding(OK, "agents", "none yet; `animactl create NAME` makes one")
 

@@ -22,6 +22,14 @@ def test_doctor_tells_what_the_machine_gives_the_jail_while_the_house_runs(house
     assert "built native" in line
 
 
+def test_doctor_names_the_agents_whose_tools_do_without_a_layer(house: House) -> None:
+    house.agent("arya")
+    house.agent("bran", policy={"layers_off": ["seccomp"]})
+    told = house.ctl("doctor").stdout
+    assert "agent bran: its tools run without seccomp" in told
+    assert "agent arya" not in told
+
+
 def test_a_house_may_have_its_jails_built_by_bwrap(house: House) -> None:
     if not shutil.which("bwrap"):
         pytest.skip("bwrap is not installed (apt-get install bubblewrap)")

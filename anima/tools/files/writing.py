@@ -35,4 +35,5 @@ def write_file(ctx: Context, path: str, content: str) -> Result:
     lines = content.count("\n") + (not content.endswith("\n") and bool(content))
     was = "a new file" if before < 0 else f"it had {before:,} bytes"
     data = {"path": shown(ctx, where), "bytes": len(raw), "lines": lines, "sha256": digest(raw), "created": before < 0}
-    return Result(ok=True, text=f"wrote {len(raw):,} bytes ({lines} lines) to {data['path']}; {was}", data=data)
+    size = f"{len(raw):,} byte{'s' * (len(raw) != 1)} ({lines:,} line{'s' * (lines != 1)})"
+    return Result(ok=True, text=f"wrote {size} to {data['path']}; {was}", data=data)
