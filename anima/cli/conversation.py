@@ -122,13 +122,13 @@ class Conversation:
     def _take(self, item: Event | Whisper) -> None:
         if item.session != self._session:
             return
+        if isinstance(item, Event):  # first: when the turn has ended, nothing of it may be asked any more
+            for change in self._demands.take(item):
+                self._notice(change)
         if self._view:
             for shown in self._view.take(item):
                 self._trouble = ""  # that it goes on says enough
                 self._show(shown)
-        if isinstance(item, Event):
-            for change in self._demands.take(item):
-                self._notice(change)
         if isinstance(item, Event) and item.id not in self._mine and item.data.get("turn", "") not in self._mine:
             self._tell(item)
 

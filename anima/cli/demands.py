@@ -19,10 +19,11 @@ from anima.wire.events import (
     QuestionAsked,
     ToolCall,
     ToolResponse,
+    TurnEnded,
 )
 
 #: What the fold wants to see.
-KINDS = ("tool_call", "approval_asked", "approval_given", "question_asked", "question_answered", "tool_response")
+KINDS = ("tool_call", "approval_asked", "approval_given", "question_asked", "question_answered", "tool_response", "turn_ended")
 
 _QUESTION_COLUMNS_MAX = 100
 _SHORT = 18  # of an id: unique among the calls of one step, too
@@ -42,11 +43,12 @@ class Demand:
     args: Mapping[str, Any] = field(default_factory=dict)
     question: str = ""
     choices: Sequence[str] = ()
+    turn: str = ""  #: that waits for it
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Demand":
         """From a row of the sandbox's `waiting`."""
-        names = ("id", "kind", "agent", "session", "tool", "risk", "args", "question", "choices")
+        names = ("id", "kind", "agent", "session", "tool", "risk", "args", "question", "choices", "turn")
         return cls(**{name: row[name] for name in names if row.get(name)})
 
     @property
@@ -152,6 +154,9 @@ class Demands:
             case ToolResponse(outcome=outcome, intent=intent):
                 self._calls.pop(intent, None)
                 return self.settle(intent, outcome or "settled")
+            case TurnEnded(turn, outcome=outcome):  # its calls end with it, a moment later; nobody is to be asked meanwhile
+                ended = [each.id for each in self.open.values() if turn and each.turn == turn]
+                return [change for id_ in ended for change in self.settle(id_, outcome)]
             case _:
                 pass
         return []
@@ -164,10 +169,12 @@ class Demands:
 def _demand(event: Event, body: ApprovalAsked | QuestionAsked, call: ToolCall | None) -> Demand:
     if isinstance(body, ApprovalAsked):
         args = call.args if call else {}
-        return Demand(body.intent, "approval", event.agent, event.session, body.tool, body.risk, args)
+        return Demand(body.intent, "approval", event.agent, event.session, body.tool, body.risk, args, turn=body.turn)
     tool = call.tool if call else "a question"
     choices = tuple(map(str, body.choices))
-    return Demand(body.intent, "question", event.agent, event.session, tool, question=body.question, choices=choices)
+    return Demand(
+        body.intent, "question", event.agent, event.session, tool, question=body.question, choices=choices, turn=body.turn
+    )
 
 
 def question_lines(question: str, choices: Sequence[str], columns: int) -> list[str]:

@@ -37,6 +37,7 @@ from anima.wire.events import (
     ToolCall,
     ToolResponse,
     ToolStarted,
+    TurnEnded,
     event,
 )
 
@@ -472,3 +473,15 @@ def test_every_command_stands_under_one_heading():
     assert len(named) == len(set(named))
     commands = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     assert commands == set(named)
+
+
+def test_nobody_is_asked_about_a_turn_that_has_ended_though_its_call_ends_a_moment_later() -> None:
+    demands, call = Demands(), event(ToolCall("t", 1, "c", "exec", {}), agent="bran", source="agent:bran")
+    demands.take(call)
+    demands.take(event(ApprovalAsked(call.id, "t", "exec", "risky", "it is risky"), agent="bran", source="sandbox"))
+    other = event(TurnEnded("another", 1, "answered"), agent="bran", source="agent:bran")
+    assert not demands.take(other)
+    assert demands.open
+    ended = event(TurnEnded("t", 1, "interrupted", "it was interrupted"), agent="bran", source="agent:bran")
+    assert [each.how for each in demands.take(ended)] == ["interrupted"]
+    assert not demands.open
