@@ -168,7 +168,7 @@ async def rehearse(past: Past, played: Sequence[Played], folder: Folder, house: 
             await asyncio.sleep(0)
         inbox = Inbox()
         inbox.apply(past.message)
-        purse = Purse(thinker.means(), Loopback())  # nothing is sent, so nothing is paid
+        purse = Purse(thinker.means(), Loopback())  # a record costs nothing; what `live` costs is not the agent's
         mind = Mind(folder.name, folder.settings, stage, thinker, inbox, lambda _: None, purse, lambda: None, Histories())
         turn = Turn(mind, inbox.waiting()[0])
         stage.hear = turn.hear

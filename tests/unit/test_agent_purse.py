@@ -17,7 +17,7 @@ from anima.errors import Refused, Spent, Unavailable
 from anima.ids import new_id
 from anima.nous.model import Delta, Done, Message, Model, Request, Text
 from anima.nous.prices import FREE, Price
-from anima.wire.events import Event, ModelCalled, ToolCall, ToolResponse, event
+from anima.wire.events import Event, ModelCalled, Reflected, ToolCall, ToolResponse, event
 from anima.wire.spending import BudgetReserved
 
 DEAR = Price(1_000_000.0, 2_000_000.0, 100_000.0, 1_250_000.0)  #: a US dollar for a token read, two for one written
@@ -178,3 +178,5 @@ def test_steps_that_bring_nothing_new_are_counted_until_one_does() -> None:
     assert idle(step(1, "a"), step(2, "a"), step(3, "a", {"q": "y"})) == 0
     assert idle(step(1, "a"), step(2, "a"), refused) == 2
     assert idle(step(1, "a"), step(2, None)) == 0, "no answer yet may be a new one"
+    judged = event(Reflected("t", 1, 9, "draft", "revise", "too short"), agent="arya", source="agent:arya")
+    assert idle(step(1, "a"), step(2, "a"), [*refused, judged]) == 0, "a draft that is sent back is no circle"
