@@ -50,7 +50,7 @@ class Life:
     @property
     def status(self) -> str:
         """What there is to say before the first turn."""
-        return f"frozen: {self._frozen}" if self._frozen else "idle"
+        return f"frozen: {self._frozen}" if self._frozen else self._thinker.resting
 
     async def frozen(self, _: dict[str, Any]) -> dict[str, str]:
         """Answer the purser: why nothing is sent, "" if it is."""
@@ -150,7 +150,7 @@ class Life:
                     turn.put_down()
             case AgentThawed():
                 self._frozen = ""
-                self._status("idle" if not self._turns else "thawed")
+                self._status(self.status if not self._turns else "thawed")
             case TurnEnded(turn=ended):
                 self._purse.forget(ended)
             case _:
@@ -194,7 +194,7 @@ class Life:
         else:
             self._take_up()
         if not self._turns:
-            self._status("idle")
+            self._status(self.status)
 
     async def _put_down(self, grace_s: float) -> None:
         """Let running turns end by themselves for `grace_s`, then have them written down as paused.

@@ -90,6 +90,11 @@ class Thinker:
         return settings.reflection.model.strip() or fast_model(settings.fast_model, self.model, self._access)
 
     @property
+    def resting(self) -> str:
+        """What an idle agent says of itself: who thinks here, and whether that was chosen."""
+        return f"idle ({self.model}{', by default' if self._choice.why else ''})"
+
+    @property
     def writes_calls(self) -> bool:
         """Whether the model writes its tool calls as text, to be understood by `understood`."""
         return self._folder.settings.policy.tool_format != "native"

@@ -43,7 +43,7 @@ class Demand:
     args: Mapping[str, Any] = field(default_factory=dict)
     question: str = ""
     choices: Sequence[str] = ()
-    turn: str = ""  #: that waits for it
+    turn: str = field(default="", compare=False)  #: that waits for it
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Demand":

@@ -10,6 +10,7 @@ from anima.cli import root
 from anima.cli.memory import pss_bytes
 from anima.cli.table import Column, duration, render, size
 from anima.cli.terminal import NO_TERMINAL_COLUMNS, colour, one_line, width
+from anima.cli.wrap import Wrap
 from anima.paths import Home
 
 COLUMNS = (
@@ -22,6 +23,8 @@ COLUMNS = (
     Column("DOING", flexible=True),
 )
 _COLOURS = {"up": "green", "failed": "red", "down": "grey", "paused": "blue"}
+_BY_DEFAULT = ", by default)"  #: how an agent ends its word about itself when nobody chose its model
+_HOW_TO_CHOOSE = "by default: nobody chose the model; `animactl models` lists them, `model` in agent.toml chooses one"
 _FIELDS = ("name", "kind", "state", "pid", "restarts", "uptime_s", "pss_bytes", "status", "reason")
 
 
@@ -82,7 +85,14 @@ def lines(told: dict[str, Any], columns: int) -> list[str]:
     def paint(row: int, title: str, text: str) -> str:
         return colour(text, _COLOURS.get(rows[row]["state"], "yellow")) if title == "STATE" else text
 
-    return render(COLUMNS, [_cells(row) for row in rows], columns, paint)
+    table = render(COLUMNS, [_cells(row) for row in rows], columns, paint)
+    by_default = any(str(row["status"]).endswith(_BY_DEFAULT) for row in told["processes"])
+    return [*table, *(_wrapped(_HOW_TO_CHOOSE, columns) if by_default else [])]
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    wrap = Wrap(columns)
+    return (wrap.feed(text) + wrap.end()).split("\n")
 
 
 def _cells(process: dict[str, Any]) -> list[str]:
