@@ -24,6 +24,7 @@ class Loopback:
         self.events: list[Event] = []
         self.whispers: list[Whisper] = []
         self.latency_s = 0.0  #: how long an append is on its way; it arrives also if nobody waits for it any more
+        self.underway: list[Event] = []  #: sent, and not stored yet
         self._clock = clock
         self._known: dict[str, int] = {}
         self._servers: dict[str, dict[str, Answer]] = {}
@@ -38,8 +39,10 @@ class Loopback:
             return [self._store(event) for event in decoded]
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[list[Stored]] = loop.create_future()
+        self.underway.extend(decoded)
 
         def arrive() -> None:
+            self.underway = [each for each in self.underway if each not in decoded]
             places = [self._store(event) for event in decoded]
             if not stored.done():
                 stored.set_result(places)

@@ -67,6 +67,11 @@ class Arya:
                 await asyncio.sleep(0.005)
         return found
 
+    async def until_underway(self, kind: str) -> None:
+        async with asyncio.timeout(10):
+            while kind not in [each.kind for each in self.bus.underway]:
+                await asyncio.sleep(0.005)
+
     async def ends(self, count: int = 1) -> list[TurnEnded]:
         return [body for each in await self.until("turn_ended", count) if isinstance(body := each.body, TurnEnded)]
 
@@ -106,7 +111,7 @@ async def test_an_interruption_that_meets_the_end_on_its_way_changes_nothing(ary
         await arya.hears("hi")
         await arya.until("turn_started")
         arya.bus.latency_s = 0.3
-        await asyncio.sleep(0.15)
+        await arya.until_underway("turn_ended")
         arya.bus.latency_s = 0.0
         await arya.bus.append(event(InterruptAsked(), agent="arya", session="main", source="cli"))
         (end,) = await arya.ends()
@@ -138,7 +143,7 @@ async def test_a_turn_whose_end_is_on_its_way_is_not_put_down_as_well(arya: Arya
         await arya.hears("hi")
         await arya.until("turn_started")
         arya.bus.latency_s = 0.4
-        await asyncio.sleep(0.15)
+        await arya.until_underway("turn_ended")
     await arya.ends()
     await asyncio.sleep(0.5)
     assert "turn_paused" not in arya.kinds()
