@@ -18,6 +18,7 @@ PERSON = "a person"
 AGENT_KINDS = frozenset(
     {
         "agent_message",
+        "brought_to_mind",
         "turn_started",
         "turn_paused",
         "turn_ended",

@@ -9,8 +9,8 @@ a rise is damped by the couplings, then the sum is clamped to [0, 100]
 from collections.abc import Mapping
 
 from anima.thymos.decay import decayed
-from anima.thymos.glands import BASES, DAMPERS, GLANDS, Gland
-from anima.wire.feelings import HORMONES, LEVEL_MAX, NEUTRAL, Gains
+from anima.thymos.glands import BASES, DAMPERS
+from anima.wire.feelings import GLANDS, HORMONES, LEVEL_MAX, NEUTRAL, Gains, Gland
 
 Levels = tuple[float, ...]
 Rest = tuple[tuple[float, float], ...]  #: baseline and half-life of each hormone

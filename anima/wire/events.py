@@ -24,6 +24,7 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.minding import BroughtToMind
 from anima.wire.records import ModelRecorded, Reflected
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
@@ -37,6 +38,7 @@ __all__ = [
     "ApprovalAsked",
     "ApprovalGiven",
     "Body",
+    "BroughtToMind",
     "BudgetReleased",
     "BudgetReserved",
     "EventPinned",
