@@ -55,6 +55,8 @@ def claims(entry: Entry) -> frozenset[str]:
         claimed.add(PERSON)
     elif entry.kind == "agent_thawed" or (entry.kind == "agent_frozen" and entry.source != "purser"):
         claimed.add(PERSON)  # an agent could thaw itself otherwise, or stop another one
+    elif entry.kind == "soul_changed":  # nobody remakes itself
+        claimed.add("thymos" if entry.source == "thymos" else PERSON)
     elif entry.kind == "tool_call":  # an agent's own, or made by hand
         claimed.add(f"agent:{entry.agent}" if entry.source.startswith("agent:") else PERSON)
     elif entry.kind in JOURNAL_KINDS:
@@ -64,7 +66,7 @@ def claims(entry: Entry) -> frozenset[str]:
 
 def is_person(process: str | None) -> bool:
     """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
-    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser"}
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "thymos"}
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

@@ -105,6 +105,8 @@ def _pass_time(growth: Growth, ts: float, halved: Halved) -> None:
     kept = halved(elapsed_s / DRIFT_HALF_LIFE_S)
     for stimulus in growth.gains.keys() | growth.born.keys():
         born, now = growth.born.get(stimulus, NEUTRAL), growth.gains.get(stimulus, NEUTRAL)
+        if now == born:
+            continue
         growth.gains[stimulus] = tuple(home + (gain - home) * kept for home, gain in zip(born, now, strict=True))
 
 

@@ -37,6 +37,18 @@ ANSWER_S = 3_600.0  # so long a question of the agent's own may go unanswered be
 QUESTIONS_MAX = 16  # open ones that are remembered, in different sessions
 REPEATS_MIN = 2  # the same call once more is a second look; again after that it is tedious
 TASK_STEPS = 2  # a turn of that many model calls was work, not talk
+#: The kinds of event that are felt.
+READS = (
+    "user_message",
+    "agent_message",
+    "tool_call",
+    "tool_response",
+    "turn_ended",
+    "stimulus",
+    "soul_changed",
+    "process_ended",
+    "process_ready",
+)
 _UNWILLING = ("signal", "watchdog", "exit", "start-timeout")
 _FAILED = ("failed", "unknown")
 
@@ -76,6 +88,7 @@ class Heart:
     last_call: str = ""
     repeats: int = 0  #: of that very call, without another between
     down: bool = False  #: its process ended against its will and is not back yet
+    soul_seq: int = 0  #: of the event by which a person made the soul what it is; what was found out before it is void
 
 
 def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
@@ -88,7 +101,9 @@ def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
     moves = list(_pass_time(heart, event.ts, event.seq, temper))
     for stimulus, strength in _stimuli(heart, event, temper):
         moves.append(_move(heart, stimulus, strength, event.seq))
-    if isinstance(body, SoulChanged):
+    if isinstance(body, SoulChanged) and event.source != "thymos":
+        heart.gains, heart.soul_seq = gains, event.seq
+    elif isinstance(body, SoulChanged) and body.basis >= heart.soul_seq:
         heart.gains = gains
     return moves
 
@@ -99,6 +114,11 @@ def at(heart: Heart, now: float, temper: Temper) -> Heart:
     for _ in _pass_time(later, now, 0, temper):
         pass
     return later
+
+
+def at_levels(move: Move | None, ts: float, resting: Rest) -> Levels:
+    """The levels at `ts`, if nothing happened since that move; of somebody never moved without one."""
+    return after(move.after, ts - move.ts, resting) if move else born(resting)
 
 
 def _pass_time(heart: Heart, now: float, seq: int, temper: Temper) -> Iterator[Move]:
@@ -195,13 +215,14 @@ def pack(heart: Heart) -> list[object]:
         heart.last_call,
         heart.repeats,
         heart.down,
+        heart.soul_seq,
     ]
 
 
 def unpack(found: list[object]) -> Heart:
     """The heart in what `pack` made. Raises BadMessage for anything else."""
     try:
-        levels, ts, gains, heard_at, silences, asked, last_call, repeats, down = found
+        levels, ts, gains, heard_at, silences, asked, last_call, repeats, down, soul_seq = found
         return Heart(
             tuple(levels),  # type: ignore[arg-type]
             ts,  # type: ignore[arg-type]
@@ -212,6 +233,7 @@ def unpack(found: list[object]) -> Heart:
             last_call,  # type: ignore[arg-type]
             repeats,  # type: ignore[arg-type]
             down,  # type: ignore[arg-type]
+            soul_seq,  # type: ignore[arg-type]
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise BadMessage(f"not a heart: {error!r}") from error

@@ -1,7 +1,6 @@
 """What an agent feels reaches its model as a fact, and never holds a turn up."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,8 @@ class Mood:
 
 
 @pytest.fixture
-async def bus() -> AsyncIterator[Loopback]:
-    yield Loopback()
+def bus() -> Loopback:
+    return Loopback()
 
 
 @pytest.fixture
@@ -148,5 +147,7 @@ def test_each_mean_has_its_own_switch() -> None:
     still = minded("t", 1, Felt((), shares), Agent(thinking_tokens_max=1000, turn_steps_max=10, thymos=none), "fast")
     assert still == BroughtToMind("t", 1, [], 1000, 10)
     assert minded("t", 1, Felt((), shares), usual, "fast") == BroughtToMind("t", 1, [], 2000, 10, "", 0.5)
-    moved = Agent(thinking_tokens_max=1000, turn_steps_max=10, thymos=Thymos(thinking=False, recall=False, steps=True, tier=True))
+    moved = Agent(
+        thinking_tokens_max=1000, turn_steps_max=10, thymos=Thymos(thinking=False, recall=False, steps=True, tier=True)
+    )
     assert minded("t", 1, Felt((), shares), moved, "fast") == BroughtToMind("t", 1, [], 1000, 5, "fast")
