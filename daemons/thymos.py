@@ -2,7 +2,8 @@
 
 Owns:  $ANIMA_HOME/state/thymos.db, which follows from the journal and the agents' settings alone
 Life:  read the diary and the journal from where it ends, announce ready, feel what happens until told to stop.
-Bus:   follows the whole journal; appends soul_changed; serves thymos (feel, show, why, series, psyche).
+Bus:   follows the whole journal; appends soul_changed, and stimulus for what packages find; serves thymos (feel, show, why,
+       series, psyche, archetype, archetypes).
 Dies:  75 when the disk fails or the journal has lost what was felt, 78 when the diary is damaged: move it away, and it is
        written again. Agents go on without it, with the last words they heard.
 """
@@ -15,6 +16,7 @@ from importlib.resources import files
 from anima.bus.client import connect
 from anima.clock import SYSTEM
 from anima.process.process import Process
+from anima.psyche.archetypes import named, names
 from anima.psyche.soul import GrowingSoul
 from anima.store.database import open_database
 from anima.thymos.answers import Answers
@@ -22,6 +24,7 @@ from anima.thymos.decay import halved
 from anima.thymos.diary import Diary
 from anima.thymos.hearts import Hearts
 from anima.thymos.natures import read_natures
+from anima.thymos.subscribers import installed
 
 
 async def main(process: Process) -> None:
@@ -30,8 +33,9 @@ async def main(process: Process) -> None:
     with closing(open_database(home.thymos, files("anima.thymos") / "schema")) as connection:
         async with connect(home) as bus:
             diary = Diary(connection)
-            hearts = Hearts(bus, diary, read_natures(home), partial(GrowingSoul, halved), SYSTEM)
-            await bus.serve(process.name, Answers(hearts, diary, SYSTEM).verbs())
+            souls = partial(GrowingSoul, halved)
+            hearts = Hearts(bus, diary, read_natures(home), souls, installed(), process.status)
+            await bus.serve(process.name, Answers(hearts, diary, SYSTEM, named, names()).verbs())
             await process.patiently(hearts.remember(), "waiting for the journal")
             process.ready(hearts.status)
             living = asyncio.create_task(hearts.live())

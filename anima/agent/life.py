@@ -11,7 +11,7 @@ from anima.agent.explain import explained
 from anima.agent.folder import Folder
 from anima.agent.history import Histories
 from anima.agent.inbox import Inbox, Open
-from anima.agent.inserts import around
+from anima.agent.inserts import around, last_words
 from anima.agent.mind import Mind
 from anima.agent.purse import Purse
 from anima.agent.senses import Senses, inserts
@@ -21,6 +21,7 @@ from anima.agent.viewport import outside
 from anima.bus.bus import Bus
 from anima.errors import BadMessage
 from anima.limits import turn_grace_s
+from anima.nous.model import Message
 from anima.wire.events import AgentFrozen, AgentThawed, Event, TurnEnded
 from anima.wire.frames import Query
 
@@ -116,7 +117,9 @@ class Life:
         if not message.turn:
             view = replace(view, messages=view.messages[:-1], turns=view.turns - 1)
         gone = (outside(*each) for each in history.scroll.forgotten)
-        view = replace(view, messages=around(view.messages, beside), left=(*gone, *view.left))
+        last = last_words(folder.always, beside)
+        behind = [Message("user", last)] if last else []
+        view = replace(view, messages=(*around(view.messages, beside), *behind), left=(*gone, *view.left))
         model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
         return {
             **model,

@@ -27,7 +27,7 @@ from anima.nous.prices import Price
 from anima.nous.tokens import Estimator, estimate_request, estimator
 from anima.purser.account import KINDS, Account, Sum, cause_of, day_of, zone_of
 from anima.purser.limits import refused, time_left_s
-from anima.wire.events import Body, Event, ModelCalled, Reflected, event
+from anima.wire.events import Body, ChoreCalled, Event, ModelCalled, Reflected, event
 from anima.wire.frames import Query
 from anima.wire.spending import UNKNOWN_USD, BudgetReleased, BudgetReserved
 
@@ -58,7 +58,7 @@ class Errand:
     beside: list[Event] = field(default_factory=list)  #: what is to be stored with the next one
 
 
-C = TypeVar("C", ModelCalled, Reflected)
+C = TypeVar("C", ModelCalled, Reflected, ChoreCalled)
 
 _errand: ContextVar[Errand | None] = ContextVar("errand", default=None)
 

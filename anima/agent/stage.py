@@ -162,7 +162,8 @@ async def rehearse(past: Past, played: Sequence[Played], folder: Folder, house: 
 
     await stage.serve("sandbox", {"tools": tools})
     quiet = replace(house, record=replace(house.record, on=False))
-    alone = replace(folder.settings, reflection=replace(folder.settings.reflection, hooks=()))  # they may do anything
+    told = folder.settings  # hooks may do anything, and how words were judged is in the record
+    alone = replace(told, reflection=replace(told.reflection, hooks=()), thymos=replace(told.thymos, appraisal="lexicon"))
     folder = replace(folder, settings=alone)
     async with Thinker(folder, quiet, prompter) as thinker:
         thinker.toolbox.refresh(stage)

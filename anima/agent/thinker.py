@@ -146,6 +146,11 @@ class Thinker:
         )
         return self._stream(model, request, tape)
 
+    def quick(self, request: Request) -> AsyncIterator[Delta]:
+        """What the model for small chores says to a request of its own. Raises as `ask`."""
+        name = self.fast or self.model
+        return self._opened(name).stream(request)
+
     async def _stream(self, model: Model, request: Request, tape: Tape) -> AsyncIterator[Delta]:
         """The model's answer, with the hooks around it."""
         request, changed = await self.hooks.before_model(request)

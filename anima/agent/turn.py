@@ -13,10 +13,11 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from anima.agent.appraising import judged
 from anima.agent.asking import Asking, Said, ask, speechless
+from anima.agent.ending import Ending, Judged
 from anima.agent.inbox import Open
 from anima.agent.judging import judge
 from anima.agent.mind import Mind
@@ -56,24 +57,6 @@ CUT = ("max_tokens", "context")  # reasons to stop before the answer is whole; t
 PIECES_MAX = 16  # that one answer may consist of
 SHRINK = 0.5  # of the window is left when it was too much for the model
 RESTARTS_PER_ATTEMPT = 1_000  # a whisper's `attempt` counts both deaths of the agent and restarts of the model's stream
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a turn ends: what is stored together with its `turn_ended`."""
-
-    outcome: str  #: answered, interrupted or failed
-    reason: str = ""  #: a sentence, when it was not answered
-    text: str = ""  #: of the answer, or of what there was of it
-    called: ModelCalled | None = None  #: the call that brought the answer
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict on a draft, with what was recorded of the call that brought it."""
-
-    reflected: Reflected
-    tape: Tape
 
 
 class Turn:
@@ -187,6 +170,9 @@ class Turn:
             mind.thinker.gauge.remember(mind.bus, mind.name),
         )
         message.attempts = self._attempt
+        if mind.settings.thymos.appraisal == "model" and not self._calls:
+            for place, body in enumerate(await judged(message, mind.thinker, mind.purse)):
+                mind.purse.beside(self._event(body, "judged", self._attempt, place))
 
     async def _go_on(self) -> Ending:
         """Ask the model, and have done what it wants done, until it answers."""

@@ -27,6 +27,7 @@ AGENT_KINDS = frozenset(
         "reflected",
         "budget_reserved",
         "budget_released",
+        "chore_called",
     }
 )
 

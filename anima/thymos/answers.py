@@ -1,5 +1,6 @@
 """What thymos answers: how an agent feels, in words for the agent and in numbers for people."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima.clock import Clock
@@ -8,7 +9,7 @@ from anima.thymos.diary import Diary
 from anima.thymos.heart import Move, at_levels
 from anima.thymos.hearts import Hearts
 from anima.thymos.resources import shares
-from anima.wire.feelings import HORMONES, levels_by_name, write_gains
+from anima.wire.feelings import HORMONES, Gains, levels_by_name, write_gains
 
 CAUSES = 20
 HOUR_POINTS = 60
@@ -18,15 +19,20 @@ _MIN_S = 60.0
 _SHOWN_MIN = 0.05  # a smaller move is none for people
 
 Arguments = dict[str, Any]
+Archetype = Callable[[str], Gains]  #: the soul of that name; raises Refused, naming those there are
 
 
 class Answers:
     """The verbs of the server `thymos`."""
 
-    def __init__(self, hearts: Hearts, diary: Diary, clock: Clock) -> None:
+    def __init__(
+        self, hearts: Hearts, diary: Diary, clock: Clock, archetype: Archetype, archetypes: Sequence[str] = ()
+    ) -> None:
         self._hearts = hearts
         self._diary = diary
         self._clock = clock
+        self._archetype = archetype
+        self._archetypes = archetypes
 
     async def feel(self, asked: Arguments) -> dict[str, Any]:
         """For the agent itself: words, no number and no hormone; and what feelings do to its means."""
@@ -84,9 +90,18 @@ class Answers:
         being = self._hearts.being(name)
         return {"agent": name, "gains": write_gains(being.heart.gains), "moves": being.moves}
 
+    async def archetype(self, asked: Arguments) -> dict[str, Any]:
+        """The gains of a soul that can be had by name, or by seed:TEXT."""
+        return {"gains": write_gains(self._archetype(str(asked.get("name", ""))))}
+
+    async def archetypes(self, _: Arguments) -> dict[str, Any]:
+        """The names of those."""
+        return {"names": list(self._archetypes)}
+
     def verbs(self) -> dict[str, Any]:
         """What to serve."""
-        return {"feel": self.feel, "show": self.show, "why": self.why, "series": self.series, "psyche": self.psyche}
+        asked = (self.feel, self.show, self.why, self.series, self.psyche, self.archetype, self.archetypes)
+        return {each.__name__: each for each in asked}
 
     def _moves(self, name: str, since: float = 0.0, *, newest: int = 0) -> list[Move]:
         """Those written down and those not yet."""

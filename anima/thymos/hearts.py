@@ -4,16 +4,16 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from anima.bus.bus import Bus
-from anima.clock import Clock
 from anima.errors import BadMessage, Unavailable
 from anima.ids import derived_id
 from anima.thymos.being import Being, Nature, Souls, newborn, unpack_being
 from anima.thymos.diary import Diary
 from anima.thymos.heart import READS, Move
 from anima.thymos.natures import usual
+from anima.thymos.subscribers import Subscribers
 from anima.wire.events import Event, SoulChanged, event
 from anima.wire.feelings import write_gains
 from anima.wire.frames import Query
@@ -26,12 +26,21 @@ _log = logging.getLogger(__name__)
 class Hearts:
     """`natures` are those of the agents whose settings can be read; `souls` makes what learns."""
 
-    def __init__(self, bus: Bus, diary: Diary, natures: Mapping[str, Nature], souls: Souls, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        diary: Diary,
+        natures: Mapping[str, Nature],
+        souls: Souls,
+        packages: Subscribers | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._bus = bus
         self._diary = diary
         self._natures = natures
         self._souls = souls
-        self._clock = clock
+        self._packages = packages or Subscribers({})
+        self._say = say
         self._beings: dict[str, Being] = {}
         self._moves: dict[str, list[tuple[int, Move]]] = defaultdict(list)  # since the last commit, numbered
         self._told: list[Event] = []  # to be appended after the next commit
@@ -67,7 +76,7 @@ class Hearts:
         try:
             async for heard in self._bus.follow(since=self._seen, strict=True):
                 if isinstance(heard, Event):
-                    self.take(heard)
+                    await self._hear(heard)
                     self._seen = heard.seq
                 if writing.done():
                     writing.result()
@@ -78,6 +87,12 @@ class Hearts:
             writing.cancel()
             if self._seen:
                 self.commit()
+
+    async def _hear(self, heard: Event) -> None:
+        """Fold it, and ask the packages what they find in it: it is told with the next commit, and once."""
+        self.take(heard)
+        if self._packages and heard.seq > self._told_seq and heard.agent and heard.kind in READS:
+            self._told += await self._packages.felt(heard)
 
     def take(self, heard: Event) -> None:
         """Fold one event; a malformed one is named in the log and left out."""
@@ -98,7 +113,7 @@ class Hearts:
         if moves:
             first = being.moves - len(moves)
             self._moves[heard.agent].extend(enumerate(moves, first))
-        if heard.kind == "soul_changed" and heard.source == "thymos":
+        if heard.source == "thymos":
             self._heard.append(heard.id)
         if (news := being.soul.news()) and heard.seq > self._told_seq:
             gains, reason = news
@@ -154,7 +169,7 @@ class Hearts:
             for each in page.events:
                 if until and each.seq > until:
                     return
-                self.take(each)
+                await self._hear(each)
                 since = each.seq
             if not until:
                 self._seen = max(since, self._seen) if page.more else max(page.head, self._seen)
@@ -177,6 +192,7 @@ class Hearts:
             if any(each.dirty for each in self._beings.values()):
                 told = list(self._told)
                 self.commit()
+                self._say(self.status)
                 await self._tell(told)
 
     async def _tell(self, events: list[Event]) -> None:

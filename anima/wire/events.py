@@ -25,7 +25,7 @@ from anima.wire.intents import (
     ToolStarted,
 )
 from anima.wire.minding import BroughtToMind
-from anima.wire.records import ModelRecorded, Reflected
+from anima.wire.records import ChoreCalled, ModelRecorded, Reflected
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
 from anima.wire.viewing import EventPinned
@@ -41,6 +41,7 @@ __all__ = [
     "BroughtToMind",
     "BudgetReleased",
     "BudgetReserved",
+    "ChoreCalled",
     "EventPinned",
     "IntentResolved",
     "ModelRecorded",

@@ -2,8 +2,10 @@
 
 import asyncio
 import dataclasses
+import json
 import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -22,7 +24,7 @@ from anima.config.schema import Agent
 from anima.errors import BadMessage, ConfigError
 from anima.journal.admission import Entry
 from anima.journal.claims import PERSON, claims, is_person
-from anima.psyche.archetypes import archetype
+from anima.psyche.archetypes import archetype, named
 from anima.psyche.soul import GrowingSoul
 from anima.store.database import open_database
 from anima.thymos.answers import Answers
@@ -30,8 +32,10 @@ from anima.thymos.decay import halved
 from anima.thymos.diary import Diary
 from anima.thymos.hearts import Hearts
 from anima.thymos.natures import nature, usual
+from anima.thymos.subscribers import Subscribers
 from anima.wire.events import Event, SoulChanged, Stimulus, ToolCall, ToolResponse, TurnEnded, UserMessage, event
 from anima.wire.feelings import HORMONES, STIMULI, write_gains
+from tests.unit.test_agent_ends import Arya
 
 SOULS = partial(GrowingSoul, halved)
 
@@ -43,14 +47,15 @@ class World:
         self.clock = FakeClock(1_000_000.0)
         self.bus = Loopback(self.clock)
         self.natures = natures
+        self.packages = Subscribers({})
         self._file = folder / "thymos.db"
 
     @contextmanager
     def thymos(self) -> Iterator[tuple[Hearts, Answers]]:
         with closing(open_database(self._file, files("anima.thymos") / "schema")) as connection:
             diary = Diary(connection)
-            hearts = Hearts(self.bus, diary, self.natures, SOULS, self.clock)
-            yield hearts, Answers(hearts, diary, self.clock)
+            hearts = Hearts(self.bus, diary, self.natures, SOULS, self.packages)
+            yield hearts, Answers(hearts, diary, self.clock, named)
 
     async def happens(self, *bodies: Any, agent: str = "arya", source: str = "cli", after_s: float = 10.0) -> None:
         for body in bodies:
@@ -214,7 +219,7 @@ async def test_other_settings_are_felt_as_if_they_had_always_been_so(tmp_path: P
         assert packed(hearts) == again
 
 
-async def test_bad_facts_are_left_out_and_a_clock_that_leaps_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bad_facts_are_left_out_and_leaps_of_the_clock_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     world = World(tmp_path)
     await world.happens(Stimulus("hunger"), Stimulus("praise", -1.0), Stimulus("praise", float("nan")), UserMessage("hi"))
     world.clock.advance(-500_000.0)
@@ -259,3 +264,58 @@ def test_only_a_person_or_thymos_says_what_a_soul_is() -> None:
     assert PERSON in claimed("cli")
     assert PERSON in claimed("agent:arya")
     assert not is_person("thymos")
+
+
+async def test_what_packages_find_becomes_a_fact_once_and_a_bad_package_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anima.thymos.subscribers.feelings_s", 0.2)
+    asked: list[int] = []
+
+    def good(happened: Event) -> list[tuple[str, float, str]]:
+        asked.append(happened.seq)
+        return [("threat", 2.0, "a dog")] if "dog" in happened.data.get("text", "") else []
+
+    def raises(_: Event) -> None:
+        raise RuntimeError("oh")
+
+    def sleeps(_: Event) -> None:
+        time.sleep(3)
+
+    world = World(tmp_path)
+    world.packages = Subscribers({"good": good, "odd": lambda _: [("hunger", 1, "")], "raises": raises, "sleeps": sleeps})
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+        await world.happens(UserMessage("a dog!"), UserMessage("a cat"))
+        await lived(world.bus, hearts)
+        assert world.packages.names == ["good", "odd", "raises"]
+    found = [each for each in world.bus.events if each.kind == "stimulus"]
+    assert [(each.data["stimulus"], each.data["reason"], each.cause) for each in found] == [
+        ("threat", "good: a dog", world.bus.events[0].id)
+    ]
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+        await lived(world.bus, hearts)
+    assert asked == [1, 2], "what was told is not asked about again"
+    assert len([each for each in world.bus.events if each.kind == "stimulus"]) == 1
+    for words in ("took longer than", "there is no stimulus 'hunger'", "failed at event"):
+        assert words in caplog.text
+
+
+async def test_the_words_of_a_person_may_be_judged_by_a_model_and_else_by_the_lexicon(tmp_path: Path) -> None:
+    for reply, expected in (
+        ('{"praise": 1.5, "threat": 0}', [("praise", 1.5)]),
+        ("I cannot judge that", [("praise", 1.0)]),
+        ('{"praise": "much"}', [("praise", 1.0)]),
+    ):
+        arya = Arya(tmp_path / reply[:8].strip('{"'))
+        arya.plays({"text": "thanks"}, **{"thymos.appraisal": "model", "fast_model": "scripted:judge.jsonl"})
+        arya.home.agent("arya").joinpath("judge.jsonl").write_text(json.dumps({"text": reply}) + "\n")
+        async with arya.living():
+            await arya.hears("well done")
+            (end,) = await arya.ends()
+        assert end.outcome == "answered"
+        found = [each.data for each in arya.bus.events if each.kind == "stimulus"]
+        assert [(each["stimulus"], each["strength"]) for each in found] == expected
+        (chore,) = [each.data for each in arya.bus.events if each.kind == "chore_called"]
+        assert chore["reservation"]
