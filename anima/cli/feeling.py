@@ -5,7 +5,7 @@ from typing import Any
 
 from anima.cli import live, root
 from anima.cli.table import duration
-from anima.errors import Refused, Unavailable
+from anima.errors import Refused
 from anima.paths import Home
 
 TIMEOUT_S = 5.0
@@ -22,18 +22,15 @@ def ask(home: Home, verb: str, name: str, **more: Any) -> dict[str, Any]:
 
 def ask_thymos(home: Home, verb: str, **arguments: Any) -> dict[str, Any]:
     """One question to thymos. Raises Unavailable if it does not answer, Refused or BadMessage as it does."""
+    thymos = next((each for each in root.processes(home) if each["name"] == "thymos"), None)
+    if thymos and (reason := live.stalled("thymos", thymos)):
+        raise Refused(reason)
 
     async def do(bus: Any) -> dict[str, Any]:
         told: dict[str, Any] = await bus.ask("thymos", verb, TIMEOUT_S, **arguments)
         return told
 
-    try:
-        return live.run(home, do)
-    except Unavailable:
-        thymos = next((each for each in root.processes(home) if each["name"] == "thymos"), None)
-        if thymos and thymos["state"] == "failed":
-            raise Refused(f"thymos is parked ({thymos.get('reason', '')}); `animactl reset thymos` starts it anew") from None
-        raise
+    return live.run(home, do)
 
 
 def sparkline(values: list[float], top: float, columns: int) -> str:
