@@ -28,27 +28,30 @@ class GrowingSoul:
     def news(self) -> tuple[Gains, str] | None:
         """How it has changed since it was last told of, and why; then that is told."""
         growth = self.growth
-        if not growth.reasons and growth.gains == growth.told:
-            return None
+        if not growth.moved:
+            return None  # what drifts home is told with the next thing that moves it
+        growth.moved = False
         if not untold(growth):
             return None
         growth.told = dict(growth.gains)
-        reasons = list(dict.fromkeys(growth.reasons))
+        reasons = list(growth.reasons)
         growth.reasons.clear()
         more = f", and {len(reasons) - REASONS_MAX} more" if len(reasons) > REASONS_MAX else ""
-        return dict(growth.gains), ("; ".join(reasons[-REASONS_MAX:]) + more) or "time passed"
+        return dict(growth.gains), "; ".join(reasons[-REASONS_MAX:]) + more
 
     def pack(self) -> list[Any]:
         """Plain values, floats to the bit."""
         growth = self.growth
-        maps = [growth.gains, growth.born, growth.told, growth.traces]
-        return [*({key: list(row) for key, row in each.items()} for each in maps), growth.frights, growth.ts, growth.reasons]
+        maps = (growth.gains, growth.born, growth.told, growth.traces)
+        rows = [{key: list(row) for key, row in each.items()} for each in maps]
+        return [*rows, growth.traced, growth.frights, growth.ts, growth.reasons, growth.moved]
 
 
 def _unpacked(packed: list[Any]) -> Growth:
     try:
-        gains, born, told, traces, frights, ts, reasons = packed
-        return Growth(_rows(gains), _rows(born), _rows(told), _rows(traces), dict(frights), float(ts), list(reasons))
+        *rows, traced, frights, ts, reasons, moved = packed
+        gains, born, told, traces = map(_rows, rows)
+        return Growth(gains, born, told, traces, dict(traced), dict(frights), float(ts), list(reasons), bool(moved))
     except (TypeError, ValueError, AttributeError) as error:
         raise BadMessage(f"not a soul: {error!r}") from error
 

@@ -12,7 +12,7 @@ from anima.errors import BadMessage
 from anima.thymos.heart import Heart, Move, Temper, at, beat, pack, unpack
 from anima.thymos.levels import born
 from anima.thymos.voice import Vocabulary
-from anima.wire.events import Event, SoulChanged
+from anima.wire.events import Event
 from anima.wire.feelings import Gains, read_gains
 
 
@@ -64,8 +64,8 @@ class Being:
         for move in moves:
             change = tuple(after - before for before, after in zip(move.before, move.after, strict=True))
             self.soul.live(move.ts, move.stimulus, change)
-        if isinstance(body := event.body, SoulChanged) and event.source != "thymos":
-            self.soul.made(read_gains(body.gains))
+        if event.kind == "soul_changed" and event.source != "thymos":
+            self.soul.made(read_gains(event.data["gains"]))
         self.felt = nature.vocabulary.felt(self.heart.levels, self.felt)
         self.moves += len(moves)
         self.dirty = True

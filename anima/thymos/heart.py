@@ -19,6 +19,7 @@ from anima.errors import BadMessage
 from anima.thymos.levels import DEFAULT_REST, Levels, Rest, after, born, moved
 from anima.wire.events import (
     AgentMessage,
+    Body,
     Event,
     ProcessEnded,
     ProcessReady,
@@ -51,6 +52,8 @@ READS = (
 )
 _UNWILLING = ("signal", "watchdog", "exit", "start-timeout")
 _FAILED = ("failed", "unknown")
+
+_spell = json.JSONEncoder(sort_keys=True, default=repr).encode  # made once: json.dumps makes a new one each time
 
 Appraise = Callable[[str], dict[str, float]]
 
@@ -96,15 +99,15 @@ def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
     body = event.body
     if isinstance(body, Stimulus):
         check_stimulus(body.stimulus, body.strength)
-    if isinstance(body, SoulChanged):
-        gains = read_gains(body.gains)
+    gains = read_gains(body.gains) if isinstance(body, SoulChanged) else None
     moves = list(_pass_time(heart, event.ts, event.seq, temper))
-    for stimulus, strength in _stimuli(heart, event, temper):
+    for stimulus, strength in _stimuli(heart, event, body, temper):
         moves.append(_move(heart, stimulus, strength, event.seq))
-    if isinstance(body, SoulChanged) and event.source != "thymos":
-        heart.gains, heart.soul_seq = gains, event.seq
-    elif isinstance(body, SoulChanged) and body.basis >= heart.soul_seq:
-        heart.gains = gains
+    if gains is not None and isinstance(body, SoulChanged):
+        if event.source != "thymos":
+            heart.gains, heart.soul_seq = gains, event.seq
+        elif body.basis >= heart.soul_seq:
+            heart.gains = gains
     return moves
 
 
@@ -154,9 +157,9 @@ def _move(heart: Heart, stimulus: str, strength: float, seq: int) -> Move:
     return Move(seq, heart.ts, stimulus, strength, before, heart.levels)
 
 
-def _stimuli(heart: Heart, event: Event, temper: Temper) -> Iterator[tuple[str, float]]:
+def _stimuli(heart: Heart, event: Event, body: Body, temper: Temper) -> Iterator[tuple[str, float]]:
     """What this event is to the one it happens to; what must be remembered of it is."""
-    match event.body:
+    match body:
         case UserMessage(text):
             heart.heard_at, heart.silences = event.ts, 0
             heart.asked.pop(event.session, None)
@@ -174,12 +177,12 @@ def _stimuli(heart: Heart, event: Event, temper: Temper) -> Iterator[tuple[str, 
         case Stimulus(stimulus, strength):
             yield stimulus, strength
         case _:
-            yield from _of_lives(heart, event)
+            yield from _of_lives(heart, body)
 
 
-def _of_lives(heart: Heart, event: Event) -> Iterator[tuple[str, float]]:
+def _of_lives(heart: Heart, body: Body) -> Iterator[tuple[str, float]]:
     """What ends and begins: turns, and the agent's own process."""
-    match event.body:
+    match body:
         case TurnEnded(outcome="answered", steps=steps) if steps >= TASK_STEPS:
             yield "task_finished", 1.0
         case TurnEnded(outcome="failed"):
@@ -195,7 +198,7 @@ def _of_lives(heart: Heart, event: Event) -> Iterator[tuple[str, float]]:
 
 
 def _again(heart: Heart, tool: str, args: dict[str, object]) -> Iterator[tuple[str, float]]:
-    canonical = json.dumps([tool, args], sort_keys=True, default=repr)
+    canonical = _spell([tool, args])
     call = hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     heart.repeats = heart.repeats + 1 if call == heart.last_call else 0
     heart.last_call = call

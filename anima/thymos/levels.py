@@ -34,7 +34,10 @@ def after(levels: Levels, elapsed_s: float, resting: Rest = DEFAULT_REST) -> Lev
     if elapsed_s <= 0:
         return levels
     return tuple(
-        decayed(level, baseline, half_life_s, elapsed_s) for level, (baseline, half_life_s) in zip(levels, resting, strict=True)
+        [
+            decayed(level, baseline, half_life_s, elapsed_s)
+            for level, (baseline, half_life_s) in zip(levels, resting, strict=True)
+        ]
     )
 
 
