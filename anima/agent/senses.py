@@ -135,7 +135,7 @@ def minded(turn: str, step: int, felt: Felt, settings: Agent, fast_model: str) -
         thinking,
         max(1, int(settings.turn_steps_max * share["steps"])) if told.steps else settings.turn_steps_max,
         fast_model if told.tier and share["tier"] < _WEARY else "",
-        round(share["recall"], 2) if told.recall else 1.0,
+        round(share["recall"], 1) if told.recall else 1.0,  # in tenths: each other value is a fact to be stored
     )
 
 
