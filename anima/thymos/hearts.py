@@ -150,8 +150,7 @@ class Hearts:
     @property
     def status(self) -> str:
         """What there is to say of all this, in a few words."""
-        leaps = f", the clock went back {self._leaps} times" if self._leaps else ""
-        return f"{len(self._beings)} feel{leaps}" if len(self._beings) != 1 else f"1 feels{leaps}"
+        return f"idle; the journal's clock went back {self._leaps} times" if self._leaps else "idle"
 
     def unwritten(self, name: str) -> list[Move]:
         """What moved an agent since the last commit."""

@@ -230,7 +230,7 @@ async def test_bad_facts_are_left_out_and_leaps_of_the_clock_counted(tmp_path: P
         await hearts.remember()
         shown = await answers.show({"agent": "arya"})
         assert all(0 <= level <= 100 for level in shown["levels"].values())
-        assert hearts.status == "1 feels, the clock went back 1 times"
+        assert hearts.status == "idle; the journal's clock went back 1 times"
     assert caplog.text.count("is left out") == 4
     assert "there is no stimulus 'hunger'" in caplog.text
 
