@@ -18,6 +18,7 @@ from anima.wire.events import Event, SoulChanged, event
 from anima.wire.feelings import write_gains
 from anima.wire.frames import Query
 
+TOLD_AT_ONCE = 64  # souls have a few thousand bytes; so many fit one append
 COMMIT_S = 1.0  # what was felt is written down once so often: a death costs folding it again, and nothing else
 
 _log = logging.getLogger(__name__)
@@ -196,8 +197,8 @@ class Hearts:
 
     async def _tell(self, events: list[Event]) -> None:
         """Append what souls became; it is in the outbox until it comes back."""
-        for each in events:
-            await self._bus.append(each)
+        for place in range(0, len(events), TOLD_AT_ONCE):
+            await self._bus.append(*events[place : place + TOLD_AT_ONCE])
 
 
 def _from(query: Query, since: int) -> Query:
