@@ -66,6 +66,8 @@ class Senses:
         now = minded(turn, step, felt, self._settings, self._fast_model)
         if before:
             now = replace(now, model=before.model)  # who thinks does not change within a turn: its cache would be lost
+        if before and now.inserts == before.inserts:  # providers forget what they cached of a conversation with another length
+            now = replace(now, thinking_tokens_max=before.thinking_tokens_max)
         nothing = minded(turn, step, Felt(), self._settings, "")
         if now == (replace(before, step=step) if before else nothing):
             return before
