@@ -52,7 +52,8 @@ def test_what_is_no_span_is_refused_with_an_example(text: str) -> None:
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_what_is_shown_fits_the_terminal(columns: int) -> None:
     lines = thymos.shown(TOLD, columns)
-    assert max(map(columns_of, lines)) <= max(columns, 50)
+    assert max(map(columns_of, lines)) <= columns
+    assert not any("…" in line for line in lines[: 1 + len(HORMONES)]), "the newest bar is cut off"
     text = "\n".join(lines)
     assert "frustration" in text
     assert "heard: Hmm, that didn't work" in text
