@@ -137,7 +137,7 @@ async def test_what_was_to_be_told_when_thymos_died_is_told_by_its_next_life(tmp
     world = World(tmp_path)
     with world.thymos() as (hearts, _):
         await hearts.remember()
-        await world.happens(Stimulus("novelty"), UserMessage("well done, excellent work!"), Stimulus("novelty"))
+        await world.happens(*[Stimulus("novelty"), UserMessage("well done, excellent work!")] * 3)
         for each in world.bus.events:
             hearts.take(each)
             hearts._seen = each.seq
