@@ -4,9 +4,10 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 
-from anima.bus.bus import Bus
+from anima.bus.bus import Bus, Page
 from anima.errors import BadMessage, Unavailable
 from anima.ids import derived_id
 from anima.thymos.being import Being, Nature, Souls, newborn, unpack_being
@@ -159,23 +160,37 @@ class Hearts:
 
     async def _read(self, query: Query, until: int = 0) -> None:
         """Fold all that the query finds; up to `until`, if given, for one agent that is felt anew."""
-        since, more = query.since, True
-        while more:
-            page = await self._bus.read(_from(query, since), timeout_s=math.inf)
-            if not until and page.head < self._seen:
-                self._rewind()
-                since = 0
-                continue
-            for each in page.events:
-                if until and each.seq > until:
-                    return
-                await self._hear(each)
-                since = each.seq
-            if not until:
-                self._seen = max(since, self._seen) if page.more else max(page.head, self._seen)
-                self.commit()
-                await asyncio.sleep(0)
-            more = page.more and bool(page.events)
+        async with aclosing(self._pages(query)) as pages:
+            async for page in pages:
+                if not until and page.head < self._seen:
+                    self._rewind()
+                    break
+                for each in page.events:
+                    if until and each.seq > until:
+                        return
+                    await self._hear(each)
+                if not until:
+                    newest = page.events[-1].seq if page.events else 0
+                    self._seen = max(self._seen, newest if page.more else page.head)
+                    self.commit()
+            else:
+                return
+        await self._read(Query(kinds=query.kinds))
+
+    async def _pages(self, query: Query) -> AsyncGenerator[Page, None]:
+        """What the query finds, page by page; the next one is on its way while one is folded."""
+        coming = asyncio.ensure_future(self._bus.read(query, timeout_s=math.inf))
+        try:
+            more = True
+            while more:
+                page = await coming
+                if more := page.more and bool(page.events):
+                    rest = Query(since=page.events[-1].seq, agent=query.agent, kinds=query.kinds)
+                    coming = asyncio.ensure_future(self._bus.read(rest, timeout_s=math.inf))
+                    await asyncio.sleep(0)  # so that the question leaves before the folding begins
+                yield page
+        finally:
+            coming.cancel()
 
     def _rewind(self) -> None:
         """The journal is not what it was: begin anew, and tell what was not told."""
@@ -199,7 +214,3 @@ class Hearts:
         """Append what souls became; it is in the outbox until it comes back."""
         for place in range(0, len(events), TOLD_AT_ONCE):
             await self._bus.append(*events[place : place + TOLD_AT_ONCE])
-
-
-def _from(query: Query, since: int) -> Query:
-    return Query(since=since, agent=query.agent, kinds=query.kinds)
