@@ -22,6 +22,7 @@ from anima.wire.frames import Query
 TOLD_AT_ONCE = 64  # souls have a few thousand bytes; so many fit one append
 COMMIT_S = 1.0  # what was felt is written down once so often: a death costs folding it again, and nothing else
 
+_UNFINISHED = ""  # the nature of an agent that is being folded anew
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +48,7 @@ class Hearts:
         self._moves: dict[str, list[tuple[int, Move]]] = defaultdict(list)  # since the last commit, numbered
         self._told: list[Event] = []  # to be appended after the next commit
         self._heard: list[str] = []
+        self._unfinished: set[str] = set()  # agents that are folded anew; a death meanwhile begins again with them
         self._seen, self._told_seq = diary.cursor()
         self._leaps = 0  #: of the journal's clock, backwards
         self._last_ts = 0.0
@@ -65,12 +67,21 @@ class Hearts:
             except BadMessage as error:
                 _log.warning("%s is felt anew: %s", name, error)
             stale.append(name)
-        self._diary.forget(stale)
         for name in stale:
-            await self._read(Query(agent=name, kinds=READS), until=self._seen)
+            await self._anew(name)
         await self._read(Query(since=self._seen, kinds=READS))
         self.commit()
         await self._tell(self._diary.outbox())
+
+    async def _anew(self, name: str) -> None:
+        """Fold one agent from its first event up to where everybody else is."""
+        fresh = self._beings[name] = newborn(self.nature(name), self._souls)
+        self._unfinished.add(name)
+        self._diary.write((self._seen, self._told_seq), [(name, _UNFINISHED, fresh.pack())], forget=[name])
+        await self._read(Query(agent=name, kinds=READS), until=self._seen)
+        self._unfinished.remove(name)
+        fresh.dirty = True
+        self.commit()
 
     async def live(self) -> None:
         """Feel what happens, without end. Raises Unavailable if the journal has lost what was felt; then all is felt anew."""
@@ -79,7 +90,6 @@ class Hearts:
             async for heard in self._bus.follow(since=self._seen, strict=True):
                 if isinstance(heard, Event):
                     await self._hear(heard)
-                    self._seen = heard.seq
                 if writing.done():
                     writing.result()
         except Unavailable:
@@ -91,10 +101,12 @@ class Hearts:
                 self.commit()
 
     async def _hear(self, heard: Event) -> None:
-        """Fold it, and ask the packages what they find in it: it is told with the next commit, and once."""
+        """Ask the packages what they find in it, then fold it; nothing is written down between folding and moving on."""
+        ask = self._packages and heard.seq > self._told_seq and heard.agent and heard.kind in READS
+        found = await self._packages.felt(heard) if ask else []
         self.take(heard)
-        if self._packages and heard.seq > self._told_seq and heard.agent and heard.kind in READS:
-            self._told += await self._packages.felt(heard)
+        self._told += found
+        self._seen = max(self._seen, heard.seq)
 
     def take(self, heard: Event) -> None:
         """Fold one event; a malformed one is named in the log and left out."""
@@ -130,7 +142,7 @@ class Hearts:
         self._told_seq = max(self._told_seq, self._seen)
         self._diary.write(
             (self._seen, self._told_seq),
-            [(name, self.nature(name).digest, each.pack()) for name, each in dirty.items()],
+            [(name, self._digest(name), each.pack()) for name, each in dirty.items()],
             self._moves,
             self._told,
             self._heard,
@@ -140,6 +152,9 @@ class Hearts:
         self._moves.clear()
         self._told.clear()
         self._heard.clear()
+
+    def _digest(self, name: str) -> str:
+        return _UNFINISHED if name in self._unfinished else self.nature(name).digest
 
     def nature(self, name: str) -> Nature:
         """How an agent feels by its settings."""
@@ -169,10 +184,9 @@ class Hearts:
                     if until and each.seq > until:
                         return
                     await self._hear(each)
-                if not until:
-                    newest = page.events[-1].seq if page.events else 0
-                    self._seen = max(self._seen, newest if page.more else page.head)
-                    self.commit()
+                if not until and not page.more:
+                    self._seen = max(self._seen, page.head)
+                self.commit()
             else:
                 return
         await self._read(Query(kinds=query.kinds))
@@ -195,11 +209,10 @@ class Hearts:
     def _rewind(self) -> None:
         """The journal is not what it was: begin anew, and tell what was not told."""
         _log.warning("the journal has lost what was felt already; everything is felt anew")
-        self._diary.forget(list(self._beings))
+        self._diary.write((0, 0), forget=list(self._beings))
         for kept in (self._beings, self._moves, self._told, self._heard):
             kept.clear()
         self._seen = self._told_seq = 0
-        self._diary.write((0, 0))
 
     async def _write(self) -> None:
         while True:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -217,6 +218,46 @@ async def test_other_settings_are_felt_as_if_they_had_always_been_so(tmp_path: P
     with fresh.thymos() as (hearts, _):
         await hearts.remember()
         assert packed(hearts) == again
+
+
+async def test_a_death_while_somebody_is_felt_anew_begins_again_with_them(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.happens(*[ToolResponse("t", "c", "exec", ok=False, text="", outcome="failed")] * 3)
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+    world.natures = {"arya": nature(Agent(glands=Glands(cortisol_baseline=30.0)))}
+    with world.thymos() as (hearts, _):
+        read = hearts._read
+
+        async def dies(query: Any, until: int = 0) -> None:
+            await read(query, 2)
+            raise RuntimeError("killed")
+
+        hearts._read = dies  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError):
+            await hearts.remember()
+        hearts.commit()
+    with world.thymos() as (hearts, answers):
+        await hearts.remember()
+        assert len((await answers.why({"agent": "arya", "hormone": "frustration"}))["moves"]) == 3
+        assert hearts.being("arya").moves == 3
+
+
+async def test_what_is_folded_is_never_written_without_its_place_in_the_journal(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    held = threading.Event()
+    world.packages = Subscribers({"slow": lambda _: held.wait(5)})
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+        task = asyncio.create_task(hearts.live())
+        await world.happens(UserMessage("hello"))
+        await asyncio.sleep(0.1)  # the package thinks
+        hearts.commit()
+        seen, _told = hearts._diary.cursor()
+        assert (seen, hearts.being("arya").moves) == (0, 0)
+        held.set()
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def test_bad_facts_are_left_out_and_leaps_of_the_clock_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
