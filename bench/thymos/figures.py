@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -69,8 +70,21 @@ def fact(chance: random.Random) -> Body:
 
 
 def story(count: int, seed: int = 7) -> list[bytes]:
-    chance = random.Random(seed)
-    return [event(fact(chance), agent=f"a{chance.randrange(AGENTS):03}", source="cli").encode() for _ in range(count)]
+    """Of agents that no house has, so that nobody answers; every result belongs to a call, so that nobody carries one out."""
+    chance, open_calls, packed = random.Random(seed), dict[str, str](), list[bytes]()
+    while len(packed) < count:
+        agent, body = f"b{chance.randrange(AGENTS):03}", fact(chance)
+        if isinstance(body, ToolCall) and agent in open_calls:
+            continue
+        if isinstance(body, ToolResponse):
+            if agent not in open_calls:
+                continue
+            body = replace(body, intent=open_calls.pop(agent))
+        made = event(body, agent=agent, source="cli")
+        if isinstance(body, ToolCall):
+            open_calls[agent] = made.id
+        packed.append(made.encode())
+    return packed
 
 
 def hearts(folder: Path) -> tuple[Hearts, Diary]:
