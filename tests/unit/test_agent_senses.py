@@ -11,6 +11,7 @@ from anima.bus.loopback import Loopback
 from anima.config.feelings import Thymos
 from anima.config.schema import Agent
 from anima.errors import Unavailable
+from anima.limits import feel_timeout_s
 from anima.wire.events import BroughtToMind, event
 from anima.wire.feelings import SHARES, bounded
 from tests.unit.test_agent_ends import Arya
@@ -82,7 +83,7 @@ class Deaf(Loopback):
     """A bus on which nobody answers in time."""
 
     async def ask(self, server: str, verb: str, timeout_s: float | None = None, /, **arguments: Any) -> Any:
-        assert timeout_s == pytest.approx(0.05)
+        assert timeout_s == feel_timeout_s
         raise Unavailable(f"{server} did not answer to {verb} {arguments}")
 
 
