@@ -45,14 +45,7 @@ async def main(process: Process) -> None:
             await bus.serve(process.name, {"budget": clerk.budget})
             await process.patiently(clerk.remember(), "waiting for the journal")
             process.ready("idle")
-            living = asyncio.create_task(clerk.live())
-            stopping = asyncio.create_task(process.stopping())
-            await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if living.done():
-                living.result()
-            living.cancel()
-            await asyncio.wait([living])
+            await process.while_living(clerk.live())
 
 
 def price_of(access: Access, call: Call) -> float:

@@ -8,7 +8,6 @@ Dies:  75 when the disk fails or the journal has lost what was felt, 78 when the
        written again. Agents go on without it, with the last words they heard.
 """
 
-import asyncio
 import gc
 from contextlib import closing
 from functools import partial
@@ -41,11 +40,4 @@ async def main(process: Process) -> None:
             await process.patiently(hearts.remember(), "waiting for the journal")
             gc.enable()
             process.ready(hearts.status)
-            living = asyncio.create_task(hearts.live())
-            stopping = asyncio.create_task(process.stopping())
-            await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if living.done():
-                living.result()
-            living.cancel()
-            await asyncio.wait([living])
+            await process.while_living(hearts.live(), hearts.write())

@@ -12,14 +12,12 @@ from anima.agent.inbox import Open
 from anima.agent.purse import Purse
 from anima.agent.thinker import Thinker
 from anima.errors import AnimaError, BadMessage
-from anima.thymos.appraise import appraise
+from anima.thymos.appraise import CHARS_MAX, STRENGTH_MAX, appraise
 from anima.wire.events import ChoreCalled, Stimulus
 from anima.wire.feelings import check_stimulus
 
 _log = logging.getLogger(__name__)
-STRENGTH_MAX = 2.0  # as the lexicon's
 JUDGED = ("praise", "criticism", "gratitude", "threat", "deadline_near")
-_TEXT_CHARS = 4_000
 _SYSTEM = (
     "You judge what a message does to the assistant it is addressed to. Answer with one JSON object and nothing else: keys "
     f"{', '.join(JUDGED)}, each a number from 0 (not at all) to {STRENGTH_MAX:g} (very much). deadline_near means haste. "
@@ -30,7 +28,7 @@ _OBJECT = re.compile(r"\{[^{}]*\}")
 
 async def judged(message: Open, thinker: Thinker, purse: Purse) -> list[Stimulus | ChoreCalled]:
     """What is to be stored about the words of this message. Never raises but to be cancelled."""
-    chore = Chore("appraisal", _SYSTEM, message.text[:_TEXT_CHARS], tokens_max=120)
+    chore = Chore("appraisal", _SYSTEM, message.text[:CHARS_MAX], tokens_max=120)
     bodies: list[Stimulus | ChoreCalled] = []
     try:
         said, called = await do(chore, message.turn, message.session, thinker, purse)
@@ -57,6 +55,7 @@ def read(said: str) -> list[Stimulus]:
         if type(strength) not in (int, float) or strength != strength:  # noqa: PLR0124 - a NaN
             raise BadMessage(f"{name} is {strength!r}, not a number")
         if strength > 0:
-            check_stimulus(name, min(float(strength), STRENGTH_MAX))
-            found.append(Stimulus(name, min(float(strength), STRENGTH_MAX), "words, by a model"))
+            felt = float(min(strength, STRENGTH_MAX))  # in this order: a model may write a number no float can hold
+            check_stimulus(name, felt)
+            found.append(Stimulus(name, felt, "words, by a model"))
     return found

@@ -18,7 +18,9 @@ async def judge(
     thinker: Thinker, asking: Asking, draft: str, round_: int, settings: Reflection, purse: Purse
 ) -> tuple[Reflected, Tape]:
     """The verdict on `draft`, which came of `asking`, and what was recorded of it."""
-    tape, reply, begun = Tape(model=thinker.judge), Reply(), time.monotonic()
+    # with another length of thinking than the draft's, a provider would find nothing of it in its cache
+    tape = Tape(model=thinker.judge, thinking_tokens_max=asking.tape.thinking_tokens_max)
+    reply, begun = Reply(), time.monotonic()
     shown = question(asking.conversation, draft, round_, settings)
     try:
         async with asyncio.timeout(settings.timeout_s):

@@ -78,7 +78,7 @@ class Senses:
             return await self._last_words()
         try:
             told = await self._bus.ask("thymos", "feel", feel_timeout_s, agent=self._name)
-            self._last = Felt(_read(told["inserts"]), told["shares"])
+            self._last = Felt(_read(told["inserts"]), dict(told["shares"]))
         except (AnimaError, KeyError, TypeError, ValueError) as error:
             self._asked_again_at = time.monotonic() + feel_pause_s
             self._grumble(error)
@@ -91,11 +91,10 @@ class Senses:
             query = Query(agent=self._name, kinds=("brought_to_mind",), newest=True, limit=1)
             try:
                 page = await self._bus.read(query, feel_timeout_s)
-                bodies = [each.body for each in page.events]
-            except AnimaError:
-                return Felt()  # the journal is away too; whoever asks the model next waits for it
-            heard = bodies[0].inserts if bodies and isinstance(bodies[0], BroughtToMind) else []
-            self._last = Felt([each for each in heard if each[0] in _OF_FEELINGS])
+                heard = [_read(body.inserts) for each in page.events if isinstance(body := each.body, BroughtToMind)]
+            except (AnimaError, TypeError, ValueError):
+                return Felt()  # the journal is away too, and whoever asks the model next waits for it; or that is no insert
+            self._last = Felt(heard[0] if heard else ())
         return self._last
 
     def _grumble(self, error: Exception) -> None:
@@ -117,7 +116,8 @@ class Remembered:
 
 def latest(bodies: Sequence[BroughtToMind], step: int) -> BroughtToMind | None:
     """What was in mind at a step: the last that was stored up to it."""
-    return max((each for each in bodies if each.step <= step), key=lambda each: each.step, default=None)
+    newest_first = (each for each in reversed(bodies) if each.step <= step)  # of two for one step `max` takes the first
+    return max(newest_first, key=lambda each: each.step, default=None)
 
 
 def minded(turn: str, step: int, felt: Felt, settings: Agent, fast_model: str) -> BroughtToMind:

@@ -21,12 +21,19 @@ class Thymos:
         choices=("lexicon", "model"),
     )
     thinking: bool = option(
-        True, "frustration lengthens thinking: thinking_tokens_max * (1 + frustration / 50), never above answer_tokens_max"
+        True,
+        "frustration lengthens thinking: thinking_tokens_max * (1 + frustration / 50), "
+        "but no more than three quarters of answer_tokens_max",
     )
     steps: bool = option(False, "tension shortens persistence: down to half of turn_steps_max, never above it")
     tier: bool = option(False, "weariness leaves a step to the fast model")
-    recall: bool = option(True, "mood widens or narrows what comes to mind, to between half and one and a half of it")
-    heartbeat: bool = option(True, "weariness slows heartbeats, curiosity hastens them: to between half and twice the interval")
+    recall: bool = option(
+        True,
+        "mood widens or narrows what comes to mind, by half at most; no effect before there is memory",
+    )
+    heartbeat: bool = option(
+        True, "weariness slows heartbeats, curiosity hastens them, to twice at most; no effect before there are any"
+    )
 
 
 def _baseline(hormone: str) -> float:

@@ -53,6 +53,23 @@ class Process:
         finally:
             task.cancel()
 
+    async def while_living(self, *lives: Coroutine[Any, Any, None]) -> None:
+        """Let these run until the root wants this process to stop, or one of them ends; then end them all.
+
+        Raises what ended one of them, also on its way out: what could not be written at the end must be heard of.
+        """
+        living = [asyncio.ensure_future(each) for each in lives]
+        stopping = asyncio.ensure_future(self.stopping())
+        try:
+            await asyncio.wait({*living, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (*living, stopping):
+                each.cancel()
+            await asyncio.wait({*living, stopping})
+        for each in living:
+            if not each.cancelled():
+                each.result()
+
     async def stopping(self) -> None:
         """Wait until the root wants this process to stop."""
         await self.stop.wait()

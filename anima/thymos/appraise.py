@@ -14,12 +14,12 @@ from importlib.resources import files
 from anima.errors import ConfigError
 from anima.wire.feelings import check_stimulus
 
-_CHARS_MAX = 4_000  # of a message; what stands behind them is a document, not a word to anybody
+CHARS_MAX = 4_000  # of a message; what stands behind them is a document, not a word to anybody
 _NEGATION_WORDS = 3  # so far before a phrase a negation still means it
 _OPPOSITE = {"praise": "criticism", "criticism": "praise"}  # the rest, negated, is nothing
 _SHARE_OF_OPPOSITE = {"criticism": 0.7, "praise": 0.5}  # "not good" is milder than "bad", "not bad" than "good"
 _SHOUT = 1.3  # an exclamation mark
-_STRENGTH_MAX = 2.0  # of one kind in one message, however often it is said
+STRENGTH_MAX = 2.0  # of one kind in one message, however often it is said
 _WORD = re.compile("[^\\W_]+(?:['\u2019][^\\W_]+)*")
 
 
@@ -62,7 +62,7 @@ def standard() -> Lexicon:
 def appraise(text: str, lexicon: Lexicon | None = None) -> dict[str, float]:
     """The stimuli in a message and their strengths; empty for most messages. Never raises."""
     known = lexicon or standard()
-    shown = text[:_CHARS_MAX]
+    shown = text[:CHARS_MAX]
     words = _words(shown)
     found: dict[str, float] = {}
     place = 0
@@ -75,7 +75,7 @@ def appraise(text: str, lexicon: Lexicon | None = None) -> dict[str, float]:
             found[stimulus] = found.get(stimulus, 0.0) + strength
         place += size
     loud = _SHOUT if "!" in shown else 1.0
-    return {stimulus: min(strength * loud, _STRENGTH_MAX) for stimulus, strength in found.items()}
+    return {stimulus: min(strength * loud, STRENGTH_MAX) for stimulus, strength in found.items()}
 
 
 def _phrase_at(words: Sequence[str], place: int, lexicon: Lexicon) -> tuple[int, str, float]:

@@ -85,18 +85,14 @@ class Hearts:
 
     async def live(self) -> None:
         """Feel what happens, without end. Raises Unavailable if the journal has lost what was felt; then all is felt anew."""
-        writing = asyncio.create_task(self._write())
         try:
             async for heard in self._bus.follow(since=self._seen, strict=True):
                 if isinstance(heard, Event):
                     await self._hear(heard)
-                if writing.done():
-                    writing.result()
         except Unavailable:
             self._rewind()
             raise
         finally:
-            writing.cancel()
             if self._seen:
                 self.commit()
 
@@ -214,7 +210,8 @@ class Hearts:
             kept.clear()
         self._seen = self._told_seq = 0
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Write down what is felt and tell how souls change, without end. Raises DiskBroken or Unavailable."""
         while True:
             await asyncio.sleep(COMMIT_S)
             if any(each.dirty for each in self._beings.values()):

@@ -29,8 +29,3 @@ def shares(levels: Levels) -> dict[str, float]:
             "tier": 0.5 if tired > _WORN_OUT else 1.0,
         }
     )
-
-
-def thinking_budget(base: float, levels: Levels, most: float) -> float:
-    """`base * (1 + frustration / 50)`, capped by `most`, in whatever unit both have."""
-    return min(base * shares(levels)["thinking"], most)

@@ -13,7 +13,7 @@ from anima.errors import BadMessage
 
 HORMONES = ("dopamine", "serotonin", "oxytocin", "testosterone", "cortisol", "endorphins", "frustration")
 
-#: What can happen to somebody who feels. Where each comes from is anima/thymos/notice.py.
+#: What can happen to somebody who feels. Where each comes from: docs/thymos.md.
 STIMULI = (
     "tool_failed",
     "tool_succeeded",

@@ -66,7 +66,10 @@ async def test_who_feels_nothing_has_nothing_in_mind(bus: Loopback) -> None:
     assert await deaf.at("t", 1, None) is None
 
 
-@pytest.mark.parametrize("wrong", [None, [], {"inserts": 3, "shares": {}}, {"inserts": [["voice"]]}, Unavailable("away")])
+@pytest.mark.parametrize(
+    "wrong",
+    [None, [], {"inserts": 3, "shares": {}}, {"inserts": [["voice"]]}, {"inserts": [], "shares": [1]}, Unavailable("away")],
+)
 async def test_a_thymos_that_talks_nonsense_or_is_away_leaves_the_last_words(bus: Loopback, wrong: Any) -> None:
     mood = Mood(VOICE)
     await bus.serve("thymos", {"feel": mood.feel})
@@ -126,6 +129,8 @@ async def test_what_was_in_mind_at_a_step_is_what_was_stored_last_up_to_it() -> 
     bodies = [BroughtToMind("t", step, []) for step in (1, 3)]
     assert [latest(bodies, step) for step in (1, 2, 3, 9)] == [bodies[0], bodies[0], bodies[1], bodies[1]]
     assert latest(bodies, 0) is None
+    again = BroughtToMind("t", 3, [VOICE])
+    assert latest([*bodies, again], 3) is again, "an attempt that died had stored other words"
     assert await Remembered(bodies).at("t", 2, None) == bodies[0]
 
 

@@ -22,7 +22,7 @@ from anima.bus.loopback import Loopback
 from anima.clock import FakeClock
 from anima.config.feelings import Glands, Thymos
 from anima.config.schema import Agent
-from anima.errors import BadMessage, ConfigError
+from anima.errors import BadMessage, ConfigError, Unavailable
 from anima.journal.admission import Entry
 from anima.journal.claims import PERSON, claims, is_person
 from anima.psyche.archetypes import archetype, named
@@ -346,10 +346,11 @@ async def test_what_packages_find_becomes_a_fact_once_and_a_bad_package_is_left_
 async def test_the_words_of_a_person_may_be_judged_by_a_model_and_else_by_the_lexicon(tmp_path: Path) -> None:
     for reply, expected in (
         ('{"praise": 1.5, "threat": 0}', [("praise", 1.5)]),
+        ('{"praise": 1' + "0" * 400 + "}", [("praise", 2.0)]),
         ("I cannot judge that", [("praise", 1.0)]),
         ('{"praise": "much"}', [("praise", 1.0)]),
     ):
-        arya = Arya(tmp_path / reply[:8].strip('{"'))
+        arya = Arya(tmp_path / str(len(reply)))
         arya.plays({"text": "thanks"}, **{"thymos.appraisal": "model", "fast_model": "scripted:judge.jsonl"})
         arya.home.agent("arya").joinpath("judge.jsonl").write_text(json.dumps({"text": reply}) + "\n")
         async with arya.living():
@@ -360,3 +361,22 @@ async def test_the_words_of_a_person_may_be_judged_by_a_model_and_else_by_the_le
         assert [(each["stimulus"], each["strength"]) for each in found] == expected
         (chore,) = [each.data for each in arya.bus.events if each.kind == "chore_called"]
         assert chore["reservation"]
+
+
+async def test_a_disk_that_is_full_ends_the_process_also_while_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anima.thymos.hearts.COMMIT_S", 0.01)
+    world = World(tmp_path)
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+        await world.happens(UserMessage("hello"))
+        hearts.take(world.bus.events[0])
+
+        def full(*_: object, **__: object) -> None:
+            raise Unavailable("the disk is full")
+
+        hearts._diary.write = full  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match="full"):
+            async with asyncio.timeout(10):
+                await hearts.write()

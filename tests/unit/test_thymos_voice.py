@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anima.agent.senses import Felt, minded
+from anima.config.schema import Agent
 from anima.errors import ConfigError
 from anima.thymos.levels import born
-from anima.thymos.resources import shares, thinking_budget
+from anima.thymos.resources import shares
 from anima.thymos.voice import read_vocabulary, standard
 from anima.wire.feelings import HORMONES, LEVEL_MAX, SHARES
 
@@ -99,8 +101,14 @@ def test_a_table_that_is_wrong_is_refused_with_its_place(text: str) -> None:
 
 
 def test_the_thinking_budget_is_the_formula_and_its_cap() -> None:
-    assert thinking_budget(1_000, with_(frustration=30), 10_000) == 1_600
-    assert thinking_budget(1_000, with_(frustration=100), 2_500) == 2_500
+    def budget(frustration: float, answer: int) -> int:
+        settings = Agent(thinking_tokens_max=1_000, answer_tokens_max=answer)
+        return minded("t", 1, Felt((), shares(with_(frustration=frustration))), settings, "").thinking_tokens_max
+
+    assert budget(30, 16_000) == 1_600
+    assert budget(100, 16_000) == 3_000
+    assert budget(100, 3_334) == 2_500, "three quarters of the answer"
+    assert budget(100, 1_100) == 1_000, "what is configured is not lowered"
 
 
 @given(levels)
