@@ -83,6 +83,19 @@ def _reserved(data: Data) -> str:
     return f"{data['model']} · step {data['step']} · at most {data['tokens']} tokens, {cost}"
 
 
+def _imported(data: Data) -> str:
+    return f"{len(data['rows'])} memories from {visible(data.get('origin', '')) or 'a file'}"
+
+
+def _changed(data: Data) -> str:
+    changes = brief(data["changes"], NO_TERMINAL_COLUMNS)
+    return f"{str(data['memory'])[:_SHORT]} {changes}{': ' if data.get('reason') else ''}{visible(data.get('reason', ''))}"
+
+
+def _snapshot(data: Data) -> str:
+    return f"level {data['level']}, {data['since']} to {data['until']}, by {data['model']}: {visible(data['text'])}"
+
+
 def _id(data: Data) -> str:
     return str(data["intent"])[:_SHORT]
 
@@ -99,4 +112,7 @@ _BY_KIND: dict[str, Callable[[Data], str]] = {
     "sandbox_settled": _settled,
     "model_called": _thought,
     "budget_reserved": _reserved,
+    "memories_imported": _imported,
+    "memory_changed": _changed,
+    "snapshot_stored": _snapshot,
 }

@@ -26,7 +26,13 @@ AGENT_KINDS = frozenset(
         "reflected",
         "budget_reserved",
         "budget_released",
+        "snapshot_stored",
     }
+)
+
+#: What only mneme writes, whoever wished it: it knows what is known already, and what must not be kept.
+MNEME_KINDS = frozenset(
+    {"memory_stored", "memory_changed", "memories_imported", "goal_set", "goal_changed", "goal_finished"}
 )
 
 #: What only the sandbox can know: what it did, and what it waits for.
@@ -50,6 +56,8 @@ def claims(entry: Entry) -> frozenset[str]:
         claimed.add(f"agent:{entry.agent}")
     elif entry.kind in SANDBOX_KINDS:
         claimed.add("sandbox")
+    elif entry.kind in MNEME_KINDS:
+        claimed.add("mneme")
     elif entry.kind in PERSON_KINDS:
         claimed.add(PERSON)
     elif entry.kind == "agent_thawed" or (entry.kind == "agent_frozen" and entry.source != "purser"):
@@ -63,7 +71,7 @@ def claims(entry: Entry) -> frozenset[str]:
 
 def is_person(process: str | None) -> bool:
     """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
-    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser"}
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "mneme"}
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

@@ -24,6 +24,15 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.memories import (
+    GoalChanged,
+    GoalFinished,
+    GoalSet,
+    MemoriesImported,
+    MemoryChanged,
+    MemoryStored,
+    SnapshotStored,
+)
 from anima.wire.records import ModelRecorded, Reflected
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
@@ -40,12 +49,19 @@ __all__ = [
     "BudgetReleased",
     "BudgetReserved",
     "EventPinned",
+    "GoalChanged",
+    "GoalFinished",
+    "GoalSet",
     "IntentResolved",
+    "MemoriesImported",
+    "MemoryChanged",
+    "MemoryStored",
     "ModelRecorded",
     "QuestionAnswered",
     "QuestionAsked",
     "Reflected",
     "SandboxSettled",
+    "SnapshotStored",
     "SoulChanged",
     "Stimulus",
     "ToolStarted",
