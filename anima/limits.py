@@ -53,6 +53,10 @@ include_depth_max = 8  # {{include:file}} in prompts
 prompt_bytes_max = 1 * MIB  # persona or reminders, includes and all
 turn_grace_s = 3.0  # a turn that runs when the agent is stopped may end by itself so long; then it is put down
 record_part_bytes_max = 64 * MIB  # one part of a recorded call: a message with its pictures, or all that a model said
+feel_timeout_s = 0.05  # what a turn waits for its feelings at most
+feel_pause_s = 5.0  # and so long they are not asked for again after that
+feelings_s = 1.0  # what a function of `anima.feelings` may take for one event before it is left out
+feelings_stimuli_max = 8  # and so much it may find in it
 hook_s = 5.0  # what a function of `anima.hooks` may take before it is left out
 
 # sandbox

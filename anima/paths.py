@@ -66,6 +66,11 @@ class Home:
         return self.state / "purser.db"
 
     @property
+    def thymos(self) -> Path:
+        """How the agents feel, and what moved them."""
+        return self.state / "thymos.db"
+
+    @property
     def outputs(self) -> Path:
         """One folder per agent with whole outputs of its calls, to be paged through; the oldest go first."""
         return self.state / "output"

@@ -2,6 +2,7 @@
 
     supervisor            root: forks, restarts and outlives all others
     ├── journal           stores every fact and publishes it; owns journal.db and the bus sockets
+    ├── thymos            feels: turns facts into hormones that decay, and those into words; owns thymos.db
     ├── sandbox           the hands: carries out every tool call in a jail, once; owns all that runs in them
     ├── purser            reads what agents spend on models and freezes the one that overspends; owns purser.db
     └── agent:NAME        one mind, one process each: wakes, thinks, answers
@@ -21,6 +22,7 @@ from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
 from anima.purser.wards import read_wards
 from anima.supervisor.spec import ChildSpec, Plan, Policy, Restart, Spawn
+from anima.thymos.natures import read_natures
 from anima.tools.registry import BUILT_IN
 
 #: Where the tools are declared: every agent describes them to its model, so all of them share one copy.
@@ -29,6 +31,7 @@ _TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 #: Infrastructure, in the order of birth; agents follow, all at once.
 TREE = (
     ChildSpec(name="journal", kind="journal"),
+    ChildSpec(name="thymos", kind="thymos", awaited=False),  # nor it: an agent goes on with the last words it heard
     ChildSpec(name="sandbox", kind="sandbox", awaited=False),  # nobody needs it up: a call lies in the journal until it is
     ChildSpec(name="purser", kind="purser", awaited=False),  # nor it: what it missed it reads
 )
@@ -58,7 +61,7 @@ def plan(home: Home, *, strict: bool) -> Plan:
             beats_missed_max=told.beats_missed_max,
             start_timeout_s=told.start_timeout_s,
             stop_timeout_s=told.stop_timeout_s,
-            settings=house_digest(house) if spec.kind != "purser" else _budgets(home, house),
+            settings=_settings(spec.kind, home, house),
             preload=(f"daemons.{spec.kind}",),
         )
         for spec in TREE
@@ -66,9 +69,16 @@ def plan(home: Home, *, strict: bool) -> Plan:
     return Plan((*infrastructure, *(_agent(home, house, name, strict=strict) for name in agent_names(home))), policy)
 
 
-def _budgets(home: Home, house: House) -> str:
-    """Changes when the purser must be started anew to know what agents may spend."""
-    return digest(house_digest(house), house.budget, sorted(read_wards(home, house).items(), key=lambda ward: ward[0]))
+def _settings(kind: str, home: Home, house: House) -> str:
+    """Changes when a process of the infrastructure must be started anew to know its settings."""
+    match kind:
+        case "purser":  # what agents may spend
+            return digest(house_digest(house), house.budget, sorted(read_wards(home, house).items(), key=lambda ward: ward[0]))
+        case "thymos":  # how they feel
+            natures = sorted((name, nature.digest) for name, nature in read_natures(home).items())
+            return digest(house_digest(house), natures)
+        case _:
+            return house_digest(house)
 
 
 def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:

@@ -54,6 +54,8 @@ BANNED = {"manager", "handler", "helper", "helpers", "util", "utils", "common", 
 BROAD_EXCEPTS = {
     "anima/sandbox/carry.py",
     "anima/process/run.py",
+    "anima/process/aside.py",
+    "anima/thymos/subscribers.py",
     "anima/bus/client.py",
     "anima/wire/events.py",
     "anima/wire/frames.py",

@@ -13,16 +13,15 @@ must not, is logged and left out this time; one that takes longer than `hook_s` 
 rest of this life, because its thread still runs.
 """
 
-import asyncio
 import fnmatch
 import importlib.metadata
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from anima.limits import hook_s
 from anima.nous.model import Reply, Request
+from anima.process.aside import in_thread
 
 _log = logging.getLogger(__name__)
 GROUP = "anima.hooks"
@@ -69,7 +68,7 @@ class Hooks:
 
     async def _at(self, moment: str) -> list[str]:
         if self._loaded is None:
-            self._loaded = dict(await _in_thread(lambda: list(_load(self._patterns)), None))
+            self._loaded = dict(await in_thread(lambda: list(_load(self._patterns)), None))
         return [name for name in self._loaded if name.rpartition(".")[2] == moment]
 
     async def _call(self, name: str, allowed: tuple[type, ...], *given: Any) -> Any:
@@ -77,7 +76,7 @@ class Hooks:
         assert self._loaded is not None, "only what was loaded has a name"
         function = self._loaded[name]
         try:
-            found = await _in_thread(lambda: function(*given), self._limit_s)
+            found = await in_thread(lambda: function(*given), self._limit_s)
         except TimeoutError:
             _log.warning("the hook %s took longer than %g s; it is left out until this agent starts anew", name, self._limit_s)
             del self._loaded[name]
@@ -108,35 +107,3 @@ def _load(patterns: tuple[str, ...]) -> Iterator[tuple[str, Callable[..., Any]]]
             yield point.name, found
         else:
             _log.warning("the hook %s (%s) is left out: it is no function", point.name, point.value)
-
-
-async def _in_thread(function: Callable[[], Any], limit_s: float | None) -> Any:
-    """The result of a function that may block. Raises what it raises, TimeoutError if it takes longer.
-
-    The thread is a daemon: one that never returns must not keep its process from ending.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error:
-            done.set_exception(error)
-        else:
-            done.set_result(result)
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = function()
-        except Exception as error:  # noqa: BLE001 - told by whoever waits
-            failure = error
-        except SystemExit as error:
-            failure = RuntimeError(f"it wanted to end the process ({error})")
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="hook", daemon=True).start()
-    async with asyncio.timeout(limit_s):
-        return await done

@@ -11,14 +11,17 @@ from anima.agent.explain import explained
 from anima.agent.folder import Folder
 from anima.agent.history import Histories
 from anima.agent.inbox import Inbox, Open
-from anima.agent.inserts import around
+from anima.agent.inserts import around, last_words
+from anima.agent.mind import Mind
 from anima.agent.purse import Purse
+from anima.agent.senses import Senses, inserts
 from anima.agent.thinker import Thinker
-from anima.agent.turn import Mind, Turn
+from anima.agent.turn import Turn
 from anima.agent.viewport import outside
 from anima.bus.bus import Bus
 from anima.errors import BadMessage
 from anima.limits import turn_grace_s
+from anima.nous.model import Message
 from anima.wire.events import AgentFrozen, AgentThawed, Event, TurnEnded
 from anima.wire.frames import Query
 
@@ -41,6 +44,7 @@ class Life:
         self._cursor = 0
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
         self._histories = Histories()
+        self._senses = Senses(bus, folder.name, folder.settings, thinker.fast)
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
 
@@ -105,14 +109,17 @@ class Life:
         message = message or Open("", NEVER_SEQ, session, "")
         history = self._histories.of(session)
         await history.unroll(self._bus, folder.name, message, thinker.shape(0).start)
-        inserts = history.inserts(thinker.shape(0, history.share))
-        prompt_tokens = thinker.weigh(message.text, inserts)
+        minded = await self._senses.at(message.turn, 1, None)
+        beside = (*history.inserts(thinker.shape(0, history.share)), *inserts(minded))
+        prompt_tokens = thinker.weigh(message.text, beside)
         shape = thinker.shape(prompt_tokens, history.share)
         view = history.peek(message, shape)
         if not message.turn:
             view = replace(view, messages=view.messages[:-1], turns=view.turns - 1)
         gone = (outside(*each) for each in history.scroll.forgotten)
-        view = replace(view, messages=around(view.messages, inserts), left=(*gone, *view.left))
+        last = last_words(folder.always, beside)
+        behind = [Message("user", last)] if last else []
+        view = replace(view, messages=(*around(view.messages, beside), *behind), left=(*gone, *view.left))
         model = {"model": thinker.model, "window_tokens": thinker.window_tokens}
         return {
             **model,
@@ -180,9 +187,8 @@ class Life:
     def _mind(self) -> Mind:
         folder, take_up = self._folder, self._take_up
         status, purse = self._status, self._purse
-        return Mind(
-            folder.name, folder.settings, self._bus, self._thinker, self._inbox, status, purse, take_up, self._histories
-        )
+        shared = (self._thinker, self._inbox, status, purse, take_up, self._histories, self._senses)
+        return Mind(folder.name, folder.settings, self._bus, *shared)
 
     def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]

@@ -16,6 +16,7 @@ from anima.errors import BadMessage, Refused
 from anima.nous.model import Call, Delta, Done, Request, Text, Thinking
 from anima.wire.events import (
     AgentMessage,
+    BroughtToMind,
     Event,
     ModelCalled,
     ModelRecorded,
@@ -65,6 +66,10 @@ class Past:
     def responses(self) -> dict[str, ToolResponse]:
         """What came of them, by intent."""
         return {body.intent: body for each in self.own if isinstance(body := each.body, ToolResponse) and body.intent}
+
+    def minds(self) -> list[BroughtToMind]:
+        """What was in mind, in the order it was stored."""
+        return [body for each in self.own if isinstance(body := each.body, BroughtToMind)]
 
     def played(self, records: Path) -> list[Played]:
         """Its calls of models, in the order they were made; `records` is where the agent's parts lie."""

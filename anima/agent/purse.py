@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ from anima.nous.prices import Price
 from anima.nous.tokens import Estimator, estimate_request, estimator
 from anima.purser.account import KINDS, Account, Sum, cause_of, day_of, zone_of
 from anima.purser.limits import refused, time_left_s
-from anima.wire.events import Body, Event, ModelCalled, Reflected, event
+from anima.wire.events import Body, ChoreCalled, Event, ModelCalled, Reflected, event
 from anima.wire.frames import Query
 from anima.wire.spending import UNKNOWN_USD, BudgetReleased, BudgetReserved
 
@@ -55,9 +55,10 @@ class Errand:
     standing: Callable[[], AbstractContextManager[None]]  #: while in it, the turn's clock stands still
     calls: int = 0
     reservation: Event | None = None  #: the last one
+    beside: list[Event] = field(default_factory=list)  #: what is to be stored with the next one
 
 
-C = TypeVar("C", ModelCalled, Reflected)
+C = TypeVar("C", ModelCalled, Reflected, ChoreCalled)
 
 _errand: ContextVar[Errand | None] = ContextVar("errand", default=None)
 
@@ -97,6 +98,10 @@ class Purse:
         """From now on this task asks models for that message. A slow journal's time is not the turn's: see Errand."""
         _errand.set(Errand(message, attempt, standing))
 
+    def beside(self, *events: Event) -> None:
+        """Have these stored with the next reservation of this task, in one transaction."""
+        _of_task().beside.extend(events)
+
     def metered(self, model: Model, chain: tuple[str, ...] = ()) -> Model:
         """The model, as it may be asked; `chain` are those that may answer, if they are others than those that think."""
         return Metered(model, self, chain or self._means.chain)
@@ -122,8 +127,9 @@ class Purse:
         reserved = self._event(body, session, turn, derived_id(turn, "reserved", errand.attempt, errand.calls))
         self._account.apply(dataclasses.replace(reserved, ts=time.time()))  # before anything else can be awaited
         errand.reservation = reserved
+        beside, errand.beside = errand.beside, []
         with errand.standing():
-            await self._bus.append(reserved)
+            await self._bus.append(*beside, reserved)
         return left_s
 
     async def release(self, reason: str) -> None:

@@ -14,11 +14,13 @@ from anima import errors
 from anima.agent.folder import Folder
 from anima.agent.history import Histories
 from anima.agent.inbox import Inbox
+from anima.agent.mind import Mind
 from anima.agent.past import Past, Played
 from anima.agent.purse import Purse
+from anima.agent.senses import Remembered
 from anima.agent.spelling import VOLATILE
 from anima.agent.thinker import Thinker
-from anima.agent.turn import Mind, Turn
+from anima.agent.turn import Turn
 from anima.bus.bus import Stored
 from anima.bus.loopback import Loopback
 from anima.config.schema import House
@@ -160,7 +162,8 @@ async def rehearse(past: Past, played: Sequence[Played], folder: Folder, house: 
 
     await stage.serve("sandbox", {"tools": tools})
     quiet = replace(house, record=replace(house.record, on=False))
-    alone = replace(folder.settings, reflection=replace(folder.settings.reflection, hooks=()))  # they may do anything
+    told = folder.settings  # hooks may do anything, and how words were judged is in the record
+    alone = replace(told, reflection=replace(told.reflection, hooks=()), thymos=replace(told.thymos, appraisal="lexicon"))
     folder = replace(folder, settings=alone)
     async with Thinker(folder, quiet, prompter) as thinker:
         thinker.toolbox.refresh(stage)
@@ -169,7 +172,11 @@ async def rehearse(past: Past, played: Sequence[Played], folder: Folder, house: 
         inbox = Inbox()
         inbox.apply(past.message)
         purse = Purse(thinker.means(), Loopback())  # a record costs nothing; what `live` costs is not the agent's
-        mind = Mind(folder.name, folder.settings, stage, thinker, inbox, lambda _: None, purse, lambda: None, Histories())
+        senses = Remembered(past.minds())
+        purse.begin(inbox.waiting()[0], 1)
+        mind = Mind(
+            folder.name, folder.settings, stage, thinker, inbox, lambda _: None, purse, lambda: None, Histories(), senses
+        )
         turn = Turn(mind, inbox.waiting()[0])
         stage.hear = turn.hear
         begun = len(stage.events)

@@ -10,11 +10,13 @@ together, so a step is there whole or not at all.
 from dataclasses import dataclass, field
 from typing import Any
 
+from anima.agent.senses import latest
 from anima.nous.model import Call, Message, Thinking
 from anima.tools.repeat import Done
 from anima.wire.events import (
     ApprovalAsked,
     ApprovalGiven,
+    BroughtToMind,
     Event,
     ModelCalled,
     QuestionAnswered,
@@ -51,6 +53,7 @@ class Progress:
         self._reflected: dict[int, Reflected] = {}  # by round
         self._asked: set[str] = set()  # intents a person was asked about
         self._told: set[str] = set()  # and those a person said something about
+        self._minds: dict[str, BroughtToMind] = {}  # by the event's id
 
     def apply(self, event: Event) -> bool:
         """Take an event of the session; returns whether it changed anything. Raises BadMessage for a malformed body."""
@@ -64,6 +67,8 @@ class Progress:
                 self._responses[response.intent or call] = response
             case Reflected(turn, round_) as reflected if turn == self.turn:
                 self._reflected[round_] = reflected
+            case BroughtToMind(turn) as minded if turn == self.turn:
+                self._minds[event.id] = minded
             case ApprovalAsked(intent, turn) | QuestionAsked(intent, turn) if turn == self.turn:
                 self._asked.add(intent)
             case ApprovalGiven(intent) | QuestionAnswered(intent):
@@ -89,6 +94,10 @@ class Progress:
     def reflections(self) -> dict[int, Reflected]:
         """The verdicts on drafts that are stored, by round."""
         return dict(self._reflected)
+
+    def minded(self, step: int) -> BroughtToMind | None:
+        """What was in mind at a step, the last that was stored up to it."""
+        return latest(list(self._minds.values()), step)
 
     def done(self) -> list[Done]:
         """The calls that were answered, in order, with their answers."""
@@ -161,7 +170,7 @@ class Progress:
 
     def _size(self) -> int:
         steps = sum(len(step.calls) + bool(step.called) for step in self._steps.values())
-        return steps + len(self._responses) + len(self._reflected) + len(self._asked) + len(self._told)
+        return steps + len(self._minds) + len(self._responses) + len(self._reflected) + len(self._asked) + len(self._told)
 
     def _step(self, number: int) -> Step:
         return self._steps.setdefault(number, Step())

@@ -28,6 +28,7 @@ class Tape:
     about: dict[str, Any] = field(default_factory=dict)  #: what shaped the request besides; plain values
     deltas: list[Delta] = field(default_factory=list)
     model: str = ""  #: who is asked; "" until then for the one that thinks
+    thinking_tokens_max: int = -1  #: of the call; -1: as configured
     error: str = ""
 
     async def overhear(self, stream: AsyncIterator[Delta]) -> AsyncIterator[Delta]:

@@ -84,6 +84,12 @@ class Thinker:
             return None
 
     @property
+    def fast(self) -> str:
+        """The name of the model for small chores; "" if nothing is configured."""
+        name = fast_model(self._folder.settings.fast_model, "", self._access)
+        return "" if name == self.model else name
+
+    @property
     def judge(self) -> str:
         """The name of the model that evaluates drafts."""
         settings = self._folder.settings
@@ -114,7 +120,7 @@ class Thinker:
     ) -> AsyncIterator[Delta]:
         """The model's answer as it comes; `hint` is the text that says which tools may be needed. `tape` overhears it.
 
-        If the tape names another model, that one is asked the same as this one would be.
+        If the tape names another model, or another length of thinking, that one is asked the same as this one would be.
 
         Raises Refused, ConfigError or Unavailable, here or while it streams.
         """
@@ -130,13 +136,20 @@ class Thinker:
             messages=spelled(conversation, form) if self.writes_calls else conversation,
             tools=() if self.writes_calls else specs(tools),
             tokens_max=self._folder.settings.answer_tokens_max,
-            thinking_tokens_max=self._folder.settings.thinking_tokens_max,
+            thinking_tokens_max=self._folder.settings.thinking_tokens_max
+            if tape.thinking_tokens_max < 0
+            else tape.thinking_tokens_max,
             session=session,
             agent=self._folder.name,
             facts=facts,
             reminder=last_words(self._folder.always, inserts),
         )
         return self._stream(model, request, tape)
+
+    def quick(self, request: Request) -> AsyncIterator[Delta]:
+        """What the model for small chores says to a request of its own. Raises as `ask`."""
+        name = self.fast or self.model
+        return self._opened(name).stream(request)
 
     async def _stream(self, model: Model, request: Request, tape: Tape) -> AsyncIterator[Delta]:
         """The model's answer, with the hooks around it."""

@@ -12,25 +12,23 @@ A step that is stored is never asked for again: whoever takes the turn up waits 
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
+from anima.agent.appraising import judged
 from anima.agent.asking import Asking, Said, ask, speechless
-from anima.agent.history import Histories
-from anima.agent.inbox import Inbox, Open
+from anima.agent.ending import Ending, Judged
+from anima.agent.inbox import Open
 from anima.agent.judging import judge
-from anima.agent.purse import Purse
+from anima.agent.mind import Mind
 from anima.agent.reflecting import critique, may_revise
 from anima.agent.screen import screen
+from anima.agent.senses import inserts
 from anima.agent.steps import misread
 from anima.agent.stuck import check
 from anima.agent.tape import Tape
-from anima.agent.thinker import Thinker
 from anima.agent.turnclock import TurnClock
 from anima.agent.voice import Voice
-from anima.bus.bus import Bus
-from anima.config.schema import Agent
 from anima.errors import AnimaError, BadMessage, Refused, Spent
 from anima.ids import derived_id
 from anima.limits import message_kills_max, text_bytes_max
@@ -40,6 +38,7 @@ from anima.tools.recall import ALWAYS
 from anima.wire.events import (
     AgentMessage,
     Body,
+    BroughtToMind,
     Event,
     ModelCalled,
     ModelRecorded,
@@ -58,39 +57,6 @@ CUT = ("max_tokens", "context")  # reasons to stop before the answer is whole; t
 PIECES_MAX = 16  # that one answer may consist of
 SHRINK = 0.5  # of the window is left when it was too much for the model
 RESTARTS_PER_ATTEMPT = 1_000  # a whisper's `attempt` counts both deaths of the agent and restarts of the model's stream
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a turn ends: what is stored together with its `turn_ended`."""
-
-    outcome: str  #: answered, interrupted or failed
-    reason: str = ""  #: a sentence, when it was not answered
-    text: str = ""  #: of the answer, or of what there was of it
-    called: ModelCalled | None = None  #: the call that brought the answer
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict on a draft, with what was recorded of the call that brought it."""
-
-    reflected: Reflected
-    tape: Tape
-
-
-@dataclass(frozen=True)
-class Mind:
-    """What every turn of one agent shares."""
-
-    name: str
-    settings: Agent
-    bus: Bus
-    thinker: Thinker
-    inbox: Inbox
-    status: Callable[[str], None]
-    purse: Purse
-    room: Callable[[], None]  #: a turn began to wait for a tool, so another one may find room
-    histories: Histories
 
 
 class Turn:
@@ -114,6 +80,7 @@ class Turn:
         self._left = False  # put down, perhaps before it began
         self._reflected: dict[int, Reflected] = {}  # by round, those included that are not stored yet
         self._judged: Judged | None = None  # the verdict that is not stored yet
+        self._minded: BroughtToMind | None = None  # what is in mind beside the conversation
         drafting = mind.settings.reflection.on
         self._voice = Voice(mind.bus, mind.name, message, self._attempt * RESTARTS_PER_ATTEMPT, drafting=drafting)
 
@@ -203,12 +170,15 @@ class Turn:
             mind.thinker.gauge.remember(mind.bus, mind.name),
         )
         message.attempts = self._attempt
+        if mind.settings.thymos.appraisal == "model" and not self._calls:
+            for place, body in enumerate(await judged(message, mind.thinker, mind.purse)):
+                mind.purse.beside(self._event(body, "judged", self._attempt, place))
 
     async def _go_on(self) -> Ending:
         """Ask the model, and have done what it wants done, until it answers."""
         while True:
             await self._responses()
-            if len(self._calls) >= self._mind.settings.turn_steps_max:
+            if len(self._calls) >= self._steps_max:
                 raise Spent(
                     f"the turn took {len(self._calls)} steps, as many as it may (turn_steps_max), and had no answer yet"
                 )
@@ -223,13 +193,19 @@ class Turn:
                     return Ending("answered", text=text, called=said.called)
             await self._act(said)
 
+    @property
+    def _steps_max(self) -> int:
+        """As configured; fewer, if feelings may shorten persistence and do."""
+        configured = self._mind.settings.turn_steps_max
+        return min(configured, self._minded.steps_max or configured) if self._minded else configured
+
     def _goes_on(self, said: Said) -> bool:
         """Whether an answer was cut, so that its piece is stored as a step and the model asked for the rest."""
         if said.called.stop_reason not in CUT or not said.text.strip():
             return False
         if said.called.stop_reason == "context":
             self._history.share *= SHRINK
-        few = len(self._progress.pieces()) < PIECES_MAX and len(self._calls) < self._mind.settings.turn_steps_max
+        few = len(self._progress.pieces()) < PIECES_MAX and len(self._calls) < self._steps_max
         return few and len(self._answer(said.text).encode("utf-8", "replace")) < text_bytes_max // 2
 
     def _answer(self, rest: str) -> str:
@@ -254,6 +230,7 @@ class Turn:
         self._mind.status(f"thinking in {self.message.session}")
 
     async def _ask(self) -> Said:
+        await self._call_to_mind(len(self._calls) + 1)
         asking = self._asked = self._asking()
         self._reply = Reply()
         try:
@@ -267,15 +244,28 @@ class Turn:
         self._calls[asking.step] = said.called
         return said
 
+    async def _call_to_mind(self, step: int) -> None:
+        """Know what is in mind at this step; what is new becomes a fact with the call's reservation."""
+        mind, message = self._mind, self.message
+        known = self._progress.minded(step)
+        if known and known.step == step:
+            self._minded = known  # an earlier incarnation was shown it at this very step
+            return
+        before = self._minded or known
+        self._minded = await mind.senses.at(message.turn, step, before)
+        if self._minded and self._minded != before:
+            mind.purse.beside(self._event(self._minded, "minded", step, self._attempt))
+
     def _asking(self, *, anew: bool = False) -> Asking:
         """What the model is shown now; with `anew` the window is laid anew."""
-        message, thinker, hint = self.message, self._mind.thinker, self._hint()
-        inserts = self._history.inserts(thinker.shape(0, self._history.share))
-        prompt_tokens = thinker.weigh(hint, inserts)
+        message, thinker, hint, minded = self.message, self._mind.thinker, self._hint(), self._minded
+        around = (*self._history.inserts(thinker.shape(0, self._history.share)), *inserts(minded))
+        prompt_tokens = thinker.weigh(hint, around)
         view = self._history.look(message, thinker.shape(prompt_tokens, self._history.share), anew=anew)
         step, layout = len(self._calls) + 1, tuple(view.layout.fields())
         tokens = prompt_tokens + view.tokens
-        return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, inserts, layout, tokens)
+        tape = Tape(model=minded.model, thinking_tokens_max=minded.thinking_tokens_max) if minded else Tape()
+        return Asking(message.turn, step, message.session, self._attempt, view.messages, hint, around, layout, tokens, tape)
 
     async def _reflect(self, said: Said, draft: str) -> Said:
         """The same, or with a complaint if the draft is to be written anew."""
@@ -287,7 +277,7 @@ class Turn:
         reflected, tape = await judge(self._mind.thinker, asked, draft, len(done) + 1, settings, self._mind.purse)
         self._judged = Judged(reflected, tape)
         self._reflected[reflected.round] = reflected
-        steps_left = len(self._calls) < self._mind.settings.turn_steps_max
+        steps_left = len(self._calls) < self._steps_max
         if reflected.verdict != "revise" or not steps_left or not may_revise(done, settings):
             return said
         return dataclasses.replace(said, complaint=critique(reflected.reason))

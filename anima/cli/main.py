@@ -26,10 +26,12 @@ from anima.cli import (
     jobs,
     logs,
     models,
+    psyche,
     replay,
     settings,
     status,
     talk,
+    thymos,
     tools,
     viewport,
 )
@@ -88,6 +90,8 @@ for _command, _name in (
 app.add_typer(settings.app, name="config")
 app.add_typer(call.app, name="tool")
 app.add_typer(intents.app, name="intents")
+app.add_typer(thymos.app, name="thymos")
+app.add_typer(psyche.app, name="psyche")
 
 
 def _version(wanted: bool) -> None:

@@ -48,7 +48,8 @@ def show(
     Example: animactl config show arya
     """
     from anima.config.load import agent_names, load_agent, load_house
-    from anima.config.schema import SECTIONS, inner
+    from anima.config.option import inner
+    from anima.config.schema import SECTIONS
 
     home: Home = context.obj
     house = load_house(home)
@@ -70,7 +71,7 @@ def show(
 
 
 def _show(section: object, secrets: frozenset[str]) -> None:
-    from anima.config.schema import options
+    from anima.config.option import options
     from anima.log.redact import redactor
 
     redact = redactor(secrets)

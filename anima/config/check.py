@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anima.config.lines import key_lines
-from anima.config.schema import Option, Value, inner, options
+from anima.config.option import Option, Value, inner, options
 from anima.errors import ConfigError
 
 S = TypeVar("S")

@@ -4,7 +4,8 @@ import sys
 from typing import Any
 
 from anima.config.check import allowed
-from anima.config.schema import SECTIONS, Agent, Definition, Option, Value, inner, options
+from anima.config.option import Option, Value, inner, options
+from anima.config.schema import SECTIONS, Agent, Definition
 
 _HEAD = """\
 # Settings

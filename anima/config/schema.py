@@ -4,12 +4,13 @@
 docs/configuration.md all follow from these declarations; nothing repeats them.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from anima import limits
+from anima.config.feelings import Glands, Thymos
+from anima.config.option import option
 
 #: Providers a definition may speak of. `compatible` is any server that speaks a dialect of OpenAI's at base_url.
 MODEL_PROVIDERS = (
@@ -26,43 +27,8 @@ MODEL_PROVIDERS = (
 )
 PRICE_UNKNOWN = -1.0
 
-Value = str | int | float | bool | tuple[str, ...]  #: a tuple is a TOML list of texts; the empty one means none
-V = TypeVar("V", str, int, float, bool, tuple[str, ...])
-
 #: What the jail consists of. The sandbox knows what each one does (anima/sandbox/jail/spec.py); a test compares the names.
 LAYERS = ("namespaces", "network", "user", "landlock", "seccomp", "rlimits", "memory")
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What is known about one setting beside its name, type and default."""
-
-    doc: str  #: one sentence for a person
-    unit: str = ""
-    min: float | None = None
-    max: float | None = None
-    choices: tuple[str, ...] = ()  #: the only texts allowed, alone or in a list
-    secret: bool = False  #: never shown, never logged
-
-
-def option(default: V, doc: str, unit: str = "", **bounds: Any) -> V:
-    """A field of a section: its default, a sentence that says what it does, its unit, and min, max, choices or secret."""
-    about = Option(doc, unit, **bounds)
-    return field(default=default, metadata={"option": about}, repr=not about.secret)
-
-
-def options(section: Any) -> dict[str, tuple[Value, Option]]:
-    """Default and description of each option of a section (class or instance) by name, in the order of declaration."""
-    return {
-        each.name: (cast("Value", each.default), each.metadata["option"])
-        for each in dataclasses.fields(section)
-        if "option" in each.metadata
-    }
-
-
-def inner(section: Any) -> dict[str, type]:
-    """The sections that stand within a section, as tables of their own, by name."""
-    return {each.name: each.metadata["section"] for each in dataclasses.fields(section) if "section" in each.metadata}
 
 
 @dataclass(frozen=True)
@@ -345,6 +311,8 @@ class Agent:
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
     budget: Budget = field(default_factory=Budget, metadata={"section": Budget})
     reflection: Reflection = field(default_factory=Reflection, metadata={"section": Reflection})
+    thymos: Thymos = field(default_factory=Thymos, metadata={"section": Thymos})
+    glands: Glands = field(default_factory=Glands, metadata={"section": Glands})
 
 
 SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Record | Budget]] = {

@@ -18,6 +18,7 @@ PERSON = "a person"
 AGENT_KINDS = frozenset(
     {
         "agent_message",
+        "brought_to_mind",
         "turn_started",
         "turn_paused",
         "turn_ended",
@@ -26,7 +27,11 @@ AGENT_KINDS = frozenset(
         "reflected",
         "budget_reserved",
         "budget_released",
+<<<<<<< HEAD
         "snapshot_stored",
+=======
+        "chore_called",
+>>>>>>> main
     }
 )
 
@@ -62,6 +67,8 @@ def claims(entry: Entry) -> frozenset[str]:
         claimed.add(PERSON)
     elif entry.kind == "agent_thawed" or (entry.kind == "agent_frozen" and entry.source != "purser"):
         claimed.add(PERSON)  # an agent could thaw itself otherwise, or stop another one
+    elif entry.kind == "soul_changed":  # nobody remakes itself
+        claimed.add("thymos" if entry.source == "thymos" else PERSON)
     elif entry.kind == "tool_call":  # an agent's own, or made by hand
         claimed.add(f"agent:{entry.agent}" if entry.source.startswith("agent:") else PERSON)
     elif entry.kind in JOURNAL_KINDS:
@@ -71,7 +78,11 @@ def claims(entry: Entry) -> frozenset[str]:
 
 def is_person(process: str | None) -> bool:
     """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
+<<<<<<< HEAD
     return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "mneme"}
+=======
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "thymos"}
+>>>>>>> main
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

@@ -23,8 +23,18 @@ def archetype(name: str) -> Gains:
     if name == "neutral":
         return {}
     if name not in archetypes():
-        raise Refused(f"there is no archetype '{name}'; there are neutral, {', '.join(archetypes())}")
+        raise Refused(f"there is no archetype '{name}'; there are {', '.join(names())}, and seed:TEXT")
     return dict(archetypes()[name])
+
+
+def names() -> list[str]:
+    """What can be had by name."""
+    return ["neutral", *archetypes()]
+
+
+def named(name: str) -> Gains:
+    """An archetype, or with seed:TEXT the soul of that seed. Raises Refused."""
+    return seeded(name.removeprefix("seed:")) if name.startswith("seed:") else archetype(name)
 
 
 def seeded(seed: str) -> Gains:

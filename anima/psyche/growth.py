@@ -23,6 +23,7 @@ STEP_MAX = 0.05
 HABIT_RATE = 0.05  # of the way to where habituation leads, each time nothing bad came of it
 HARM_S = 900.0  # so long after a fright harm may still come of it
 DRIFT_HALF_LIFE_S = 180 * 86_400.0
+DRIFT_STEP_S = 3_600.0
 TOLD_MIN = 0.01  # a smaller change is not worth an event
 
 #: What an outcome is worth.
@@ -55,10 +56,12 @@ class Growth:
     gains: Gains = field(default_factory=dict)  #: now
     born: Gains = field(default_factory=dict)  #: as it was set, by a person or at birth; where it drifts back to
     told: Gains = field(default_factory=dict)  #: as the journal knows it
-    traces: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    traces: dict[str, tuple[float, ...]] = field(default_factory=dict)  #: as they were when each was last felt...
+    traced: dict[str, float] = field(default_factory=dict)  #: ...and when that was: fading is worked out when it matters
     frights: dict[str, float] = field(default_factory=dict)  #: when each was last met, until harm came or time passed
-    ts: float = 0.0
+    ts: float = 0.0  #: up to when it has drifted
     reasons: list[str] = field(default_factory=list)  #: of what is not told yet
+    moved: bool = False  #: since somebody asked whether it is to be told
 
 
 def live(growth: Growth, ts: float, stimulus: str, change: tuple[float, ...], halved: Halved) -> None:
@@ -73,9 +76,11 @@ def live(growth: Growth, ts: float, stimulus: str, change: tuple[float, ...], ha
             del growth.frights[other]
             _was_right(growth, other)
     if stimulus in REWARDS:
+        _fade(growth, ts, halved)
         _learn(growth, stimulus, REWARDS[stimulus])
     else:
-        old = growth.traces.get(stimulus, (0.0,) * len(HORMONES))
+        old = _faded(growth, stimulus, ts, halved)
+        growth.traced[stimulus] = max(ts, growth.traced.get(stimulus, ts))
         growth.traces[stimulus] = tuple(min(1.0, trace + abs(delta) / 10.0) for trace, delta in zip(old, change, strict=True))
 
 
@@ -87,25 +92,43 @@ def set_soul(growth: Growth, gains: Gains) -> None:
 
 def untold(growth: Growth) -> bool:
     """Whether the soul is so far from what the journal knows that it should be told."""
-    return any(
-        abs(now - told) >= TOLD_MIN
-        for stimulus in growth.gains.keys() | growth.told.keys()
-        for now, told in zip(growth.gains.get(stimulus, NEUTRAL), growth.told.get(stimulus, NEUTRAL), strict=True)
-    )
+    for stimulus in growth.gains.keys() | growth.told.keys():
+        now, told = growth.gains.get(stimulus, NEUTRAL), growth.told.get(stimulus, NEUTRAL)
+        if now != told and any(abs(a - b) >= TOLD_MIN for a, b in zip(now, told, strict=True)):
+            return True
+    return False
 
 
 def _pass_time(growth: Growth, ts: float, halved: Halved) -> None:
-    elapsed_s = max(0.0, ts - growth.ts) if growth.ts else 0.0
-    growth.ts = max(growth.ts, ts)
-    if not elapsed_s:
+    """Drift home, an hour or more at once: what less does shows nowhere, and this is asked at every event."""
+    if not growth.ts:
+        growth.ts = ts
+    elapsed_s = ts - growth.ts
+    if elapsed_s < DRIFT_STEP_S:
         return
-    fading = halved(elapsed_s / TRACE_HALF_LIFE_S)
-    faded = {stimulus: tuple(trace * fading for trace in row) for stimulus, row in growth.traces.items()}
-    growth.traces = {stimulus: row for stimulus, row in faded.items() if max(row) >= TRACE_MIN}
+    growth.ts = ts
     kept = halved(elapsed_s / DRIFT_HALF_LIFE_S)
     for stimulus in growth.gains.keys() | growth.born.keys():
         born, now = growth.born.get(stimulus, NEUTRAL), growth.gains.get(stimulus, NEUTRAL)
+        if now == born:
+            continue
         growth.gains[stimulus] = tuple(home + (gain - home) * kept for home, gain in zip(born, now, strict=True))
+
+
+def _faded(growth: Growth, stimulus: str, ts: float, halved: Halved) -> tuple[float, ...]:
+    """The trace of a stimulus at `ts`; zeros if there is none."""
+    row = growth.traces.get(stimulus)
+    if row is None:
+        return (0.0,) * len(HORMONES)
+    fading = halved(max(0.0, ts - growth.traced[stimulus]) / TRACE_HALF_LIFE_S)
+    return tuple([trace * fading for trace in row])
+
+
+def _fade(growth: Growth, ts: float, halved: Halved) -> None:
+    """Bring all traces to `ts`, and forget those that are gone."""
+    faded = {stimulus: _faded(growth, stimulus, ts, halved) for stimulus in growth.traces}
+    growth.traces = {stimulus: row for stimulus, row in faded.items() if max(row) >= TRACE_MIN}
+    growth.traced = dict.fromkeys(growth.traces, ts)
 
 
 def _learn(growth: Growth, outcome: str, reward: float) -> None:
@@ -114,7 +137,7 @@ def _learn(growth: Growth, outcome: str, reward: float) -> None:
             continue  # a fear that harm followed is not unlearned by it
         _shift(growth, stimulus, tuple(max(-STEP_MAX, min(STEP_MAX, RATE * reward * trace)) for trace in row))
     if growth.traces:
-        growth.reasons.append(f"{outcome} after {', '.join(sorted(growth.traces))}")
+        _note(growth, f"{outcome} after {', '.join(sorted(growth.traces))}")
 
 
 def _get_used(growth: Growth, stimulus: str) -> None:
@@ -125,7 +148,7 @@ def _get_used(growth: Growth, stimulus: str) -> None:
         stimulus,
         tuple(HABIT_RATE * (ends[name] - gain) if name in ends else 0.0 for name, gain in zip(HORMONES, row, strict=True)),
     )
-    growth.reasons.append(f"{stimulus} again, and no harm came of it")
+    _note(growth, f"{stimulus} again, and no harm came of it")
 
 
 def _was_right(growth: Growth, stimulus: str) -> None:
@@ -134,9 +157,16 @@ def _was_right(growth: Growth, stimulus: str) -> None:
     fear = HORMONES.index("cortisol")
     step = 2 * HABIT_RATE * (GAIN_MAX - row[fear])
     _shift(growth, stimulus, tuple(step if place == fear else 0.0 for place in range(len(HORMONES))))
-    growth.reasons.append(f"harm came of {stimulus}")
+    _note(growth, f"harm came of {stimulus}")
 
 
 def _shift(growth: Growth, stimulus: str, by: tuple[float, ...]) -> None:
     row = growth.gains.get(stimulus, NEUTRAL)
+    growth.moved = True
     growth.gains[stimulus] = tuple(max(0.0, min(GAIN_MAX, gain + step)) for gain, step in zip(row, by, strict=True))
+
+
+def _note(growth: Growth, reason: str) -> None:
+    """Keep a reason until it is told, each once."""
+    if reason not in growth.reasons:
+        growth.reasons.append(reason)

@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from anima.wire.events import Event, ModelCalled, Reflected
+from anima.wire.events import ChoreCalled, Event, ModelCalled, Reflected
 from anima.wire.spending import UNKNOWN_USD, BudgetReleased, BudgetReserved
 
-KINDS = ("budget_reserved", "budget_released", "model_called", "reflected")  #: of the events that the fold is over
+KINDS = (
+    "budget_reserved",
+    "budget_released",
+    "model_called",
+    "reflected",
+    "chore_called",
+)  #: of the events that the fold is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def opened(event: Event, body: BudgetReserved, day: str) -> Entry:
     return Entry(event.id, event.agent, body.turn, day, body.cause, body.model, amount)
 
 
-def settled(entry: Entry, body: ModelCalled | Reflected) -> Entry:
+def settled(entry: Entry, body: ModelCalled | Reflected | ChoreCalled) -> Entry:
     """The entry with what the call took. Samples that broke off count as whole ones: nobody tells what they took.
 
     A reply that does not say what it took is counted as reserved.
@@ -112,7 +118,7 @@ class Account:
         match event.body:
             case BudgetReserved() as body if event.id not in self._entries:
                 self._put(opened(event, body, day_of(event.ts, self._zone)))
-            case ModelCalled(reservation=id) | Reflected(reservation=id) as body if entry := self._entries.get(id):
+            case (ModelCalled() | Reflected() | ChoreCalled()) as body if entry := self._entries.get(body.reservation):
                 self._put(settled(entry, body))
             case ModelCalled(reservation="") as body:
                 self._put(unreserved(event, body, day_of(event.ts, self._zone)))

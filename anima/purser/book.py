@@ -11,7 +11,7 @@ from typing import Any
 
 from anima.purser.account import KINDS, NOTHING, Entry, Sum, opened, settled, unreserved
 from anima.store.database import Connection
-from anima.wire.events import Event, ModelCalled, Reflected
+from anima.wire.events import ChoreCalled, Event, ModelCalled, Reflected
 from anima.wire.spending import AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 
 READS = (*KINDS, "agent_frozen", "agent_thawed")  #: the kinds of event that it is about
@@ -50,8 +50,8 @@ class Book:
                 self._put(opened(event, body, self._day(event.agent, event.ts)), event.seq)
             case ModelCalled(reservation="") as body:
                 self._put(unreserved(event, body, self._day(event.agent, event.ts)), event.seq)
-            case ModelCalled(reservation=id) | Reflected(reservation=id) as body if (
-                entry := self._entry(id)
+            case (ModelCalled() | Reflected() | ChoreCalled()) as body if (
+                entry := self._entry(body.reservation)
             ) and not entry.settled:
                 self._put(settled(entry, body), event.seq)
             case BudgetReleased(id) if (entry := self._entry(id)) and not entry.settled:

@@ -13,16 +13,18 @@ from typing import Any
 from anima.bus.bus import Bus
 from anima.errors import AnimaError, BadMessage, Unavailable
 from anima.ids import derived_id
-from anima.purser.account import day_of
+from anima.purser.account import Sum, day_of
 from anima.purser.book import READS, Book
 from anima.purser.limits import Limit, standing
 from anima.purser.wards import Ward
-from anima.wire.events import Event, event
+from anima.wire.events import Event, Stimulus, event
 from anima.wire.frames import Query
 from anima.wire.spending import AgentFrozen
 
 OBEYS_S = 5.0  #: so long a frozen agent has to say that it is; then its process is stopped
 COMMIT_S = 1.0  # what was read is written down once so often: a death costs reading it again, and nothing else
+LOW = 0.8  # of a day's budget is spent: the agent feels it
+_DAYS = "5b0c6f0e-0b5e-4f1c-9a39-6f6f0a9b7d11"  # ids of what is felt once a day derive from it
 SLACK = 1.1  # an estimate may be off by that much without anybody's fault; calls are counted, not estimated
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Clerk:
         self._stop = stop
         self._seen = book.cursor
         self._freezing: dict[str, asyncio.Task[None]] = {}
+        self._warned: set[tuple[str, str, str]] = set()  # agent, day and limit of which it was told that little is left
 
     async def remember(self) -> None:
         """Read what happened while nobody did; who overspent meanwhile is frozen now. Waits for the journal."""
@@ -120,9 +123,31 @@ class Clerk:
         if frozen := self._book.frozen(name):
             if spent.kind == "budget_reserved" and spent.ts > frozen.ts + OBEYS_S:
                 self._begin(name, self._end(name, "it is frozen and asks its model all the same"))
+        elif low := self._low(spent):
+            self._begin(name, self._warn(name, spent, low))
         elif over := self._over(spent):
             reason = f"it spent more than it may: {over.sentence()}"
             self._begin(name, self._freeze(name, reason, derived_id(spent.id, "frozen")))
+
+    def _low(self, spent: Event) -> Limit | None:
+        """A limit of the day of which little is left, if none is passed and its agent does not know yet."""
+        if self._over(spent):
+            return None
+        ward = self._ward(spent.agent)
+        today = day_of(spent.ts, ward.zone)
+        for limit in standing(ward.budget, self._book.on(spent.agent, today, settled_only=True), Sum()):
+            key = (spent.agent, today, limit.setting)
+            if limit.at_most and limit.spent >= LOW * limit.at_most and key not in self._warned:
+                self._warned.add(key)
+                return limit
+        return None
+
+    async def _warn(self, name: str, spent: Event, low: Limit) -> None:
+        """Let the agent feel that its budget runs low; once a day and limit, also over deaths of this process."""
+        body = Stimulus("budget_low", 1.0, low.sentence())
+        day = day_of(spent.ts, self._ward(name).zone)
+        felt = derived_id(_DAYS, name, day, low.setting)
+        await self._bus.append(event(body, agent=name, source="purser", cause=spent.id, id=felt))
 
     def _over(self, spent: Event) -> Limit | None:
         ward = self._ward(spent.agent)

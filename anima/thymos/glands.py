@@ -1,33 +1,10 @@
-"""The numbers feelings consist of, each once: baselines and half-lives, what a stimulus moves, what damps what.
+"""What a stimulus moves, and what damps what: the numbers reactions consist of, each once.
 
-They are choices, argued in docs/thymos.md; nothing else knows them. An agent's soul multiplies the reactions, and its
-settings may replace baseline and half-life of a gland.
+They are choices, argued in docs/thymos.md; nothing else knows them. An agent's soul multiplies the reactions. Where the
+hormones rest is in anima/wire/feelings.py, because an agent's settings may say otherwise.
 """
 
-from dataclasses import dataclass
-
 from anima.wire.feelings import HORMONES, LEVEL_MAX, STIMULI
-
-HOUR_S = 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Gland:
-    """Where one hormone rests, and how fast it returns there."""
-
-    baseline: float  #: 0 to 100
-    half_life_s: float
-
-
-GLANDS: dict[str, Gland] = {
-    "dopamine": Gland(40.0, 2 * HOUR_S),
-    "serotonin": Gland(50.0, 12 * HOUR_S),
-    "oxytocin": Gland(25.0, 24 * HOUR_S),
-    "testosterone": Gland(35.0, 6 * HOUR_S),
-    "cortisol": Gland(10.0, 1.5 * HOUR_S),
-    "endorphins": Gland(15.0, 3 * HOUR_S),
-    "frustration": Gland(0.0, 0.5 * HOUR_S),
-}
 
 #: How far a stimulus of strength 1 moves each hormone of a neutral soul, in levels.
 REACTIONS: dict[str, dict[str, float]] = {

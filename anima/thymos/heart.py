@@ -19,6 +19,7 @@ from anima.errors import BadMessage
 from anima.thymos.levels import DEFAULT_REST, Levels, Rest, after, born, moved
 from anima.wire.events import (
     AgentMessage,
+    Body,
     Event,
     ProcessEnded,
     ProcessReady,
@@ -37,8 +38,22 @@ ANSWER_S = 3_600.0  # so long a question of the agent's own may go unanswered be
 QUESTIONS_MAX = 16  # open ones that are remembered, in different sessions
 REPEATS_MIN = 2  # the same call once more is a second look; again after that it is tedious
 TASK_STEPS = 2  # a turn of that many model calls was work, not talk
+#: The kinds of event that are felt.
+READS = (
+    "user_message",
+    "agent_message",
+    "tool_call",
+    "tool_response",
+    "turn_ended",
+    "stimulus",
+    "soul_changed",
+    "process_ended",
+    "process_ready",
+)
 _UNWILLING = ("signal", "watchdog", "exit", "start-timeout")
 _FAILED = ("failed", "unknown")
+
+_spell = json.JSONEncoder(sort_keys=True, default=repr).encode  # made once: json.dumps makes a new one each time
 
 Appraise = Callable[[str], dict[str, float]]
 
@@ -76,6 +91,7 @@ class Heart:
     last_call: str = ""
     repeats: int = 0  #: of that very call, without another between
     down: bool = False  #: its process ended against its will and is not back yet
+    soul_seq: int = 0  #: of the event by which a person made the soul what it is; what was found out before it is void
 
 
 def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
@@ -83,13 +99,15 @@ def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
     body = event.body
     if isinstance(body, Stimulus):
         check_stimulus(body.stimulus, body.strength)
-    if isinstance(body, SoulChanged):
-        gains = read_gains(body.gains)
+    gains = read_gains(body.gains) if isinstance(body, SoulChanged) else None
     moves = list(_pass_time(heart, event.ts, event.seq, temper))
-    for stimulus, strength in _stimuli(heart, event, temper):
+    for stimulus, strength in _stimuli(heart, event, body, temper):
         moves.append(_move(heart, stimulus, strength, event.seq))
-    if isinstance(body, SoulChanged):
-        heart.gains = gains
+    if gains is not None and isinstance(body, SoulChanged):
+        if event.source != "thymos":
+            heart.gains, heart.soul_seq = gains, event.seq
+        elif body.basis >= heart.soul_seq:
+            heart.gains = gains
     return moves
 
 
@@ -99,6 +117,11 @@ def at(heart: Heart, now: float, temper: Temper) -> Heart:
     for _ in _pass_time(later, now, 0, temper):
         pass
     return later
+
+
+def at_levels(move: Move | None, ts: float, resting: Rest) -> Levels:
+    """The levels at `ts`, if nothing happened since that move; of somebody never moved without one."""
+    return after(move.after, ts - move.ts, resting) if move else born(resting)
 
 
 def _pass_time(heart: Heart, now: float, seq: int, temper: Temper) -> Iterator[Move]:
@@ -134,9 +157,9 @@ def _move(heart: Heart, stimulus: str, strength: float, seq: int) -> Move:
     return Move(seq, heart.ts, stimulus, strength, before, heart.levels)
 
 
-def _stimuli(heart: Heart, event: Event, temper: Temper) -> Iterator[tuple[str, float]]:
+def _stimuli(heart: Heart, event: Event, body: Body, temper: Temper) -> Iterator[tuple[str, float]]:
     """What this event is to the one it happens to; what must be remembered of it is."""
-    match event.body:
+    match body:
         case UserMessage(text):
             heart.heard_at, heart.silences = event.ts, 0
             heart.asked.pop(event.session, None)
@@ -154,12 +177,12 @@ def _stimuli(heart: Heart, event: Event, temper: Temper) -> Iterator[tuple[str, 
         case Stimulus(stimulus, strength):
             yield stimulus, strength
         case _:
-            yield from _of_lives(heart, event)
+            yield from _of_lives(heart, body)
 
 
-def _of_lives(heart: Heart, event: Event) -> Iterator[tuple[str, float]]:
+def _of_lives(heart: Heart, body: Body) -> Iterator[tuple[str, float]]:
     """What ends and begins: turns, and the agent's own process."""
-    match event.body:
+    match body:
         case TurnEnded(outcome="answered", steps=steps) if steps >= TASK_STEPS:
             yield "task_finished", 1.0
         case TurnEnded(outcome="failed"):
@@ -175,7 +198,7 @@ def _of_lives(heart: Heart, event: Event) -> Iterator[tuple[str, float]]:
 
 
 def _again(heart: Heart, tool: str, args: dict[str, object]) -> Iterator[tuple[str, float]]:
-    canonical = json.dumps([tool, args], sort_keys=True, default=repr)
+    canonical = _spell([tool, args])
     call = hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     heart.repeats = heart.repeats + 1 if call == heart.last_call else 0
     heart.last_call = call
@@ -195,13 +218,14 @@ def pack(heart: Heart) -> list[object]:
         heart.last_call,
         heart.repeats,
         heart.down,
+        heart.soul_seq,
     ]
 
 
 def unpack(found: list[object]) -> Heart:
     """The heart in what `pack` made. Raises BadMessage for anything else."""
     try:
-        levels, ts, gains, heard_at, silences, asked, last_call, repeats, down = found
+        levels, ts, gains, heard_at, silences, asked, last_call, repeats, down, soul_seq = found
         return Heart(
             tuple(levels),  # type: ignore[arg-type]
             ts,  # type: ignore[arg-type]
@@ -212,6 +236,7 @@ def unpack(found: list[object]) -> Heart:
             last_call,  # type: ignore[arg-type]
             repeats,  # type: ignore[arg-type]
             down,  # type: ignore[arg-type]
+            soul_seq,  # type: ignore[arg-type]
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise BadMessage(f"not a heart: {error!r}") from error

@@ -9,8 +9,8 @@ a rise is damped by the couplings, then the sum is clamped to [0, 100]
 from collections.abc import Mapping
 
 from anima.thymos.decay import decayed
-from anima.thymos.glands import BASES, DAMPERS, GLANDS, Gland
-from anima.wire.feelings import HORMONES, LEVEL_MAX, NEUTRAL, Gains
+from anima.thymos.glands import BASES, DAMPERS
+from anima.wire.feelings import GLANDS, HORMONES, LEVEL_MAX, NEUTRAL, Gains, Gland
 
 Levels = tuple[float, ...]
 Rest = tuple[tuple[float, float], ...]  #: baseline and half-life of each hormone
@@ -34,7 +34,10 @@ def after(levels: Levels, elapsed_s: float, resting: Rest = DEFAULT_REST) -> Lev
     if elapsed_s <= 0:
         return levels
     return tuple(
-        decayed(level, baseline, half_life_s, elapsed_s) for level, (baseline, half_life_s) in zip(levels, resting, strict=True)
+        [
+            decayed(level, baseline, half_life_s, elapsed_s)
+            for level, (baseline, half_life_s) in zip(levels, resting, strict=True)
+        ]
     )
 
 

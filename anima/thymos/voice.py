@@ -32,10 +32,10 @@ class Feeling:
 
     def there(self, levels: Levels, slack: float) -> bool:
         """Whether the levels lie in all ranges, widened by `slack`."""
-        return all(
-            low - slack <= levels[place] and (levels[place] < high + slack or high == LEVEL_MAX)
-            for place, low, high in self.ranges
-        )
+        for place, low, high in self.ranges:
+            if not (low - slack <= levels[place] and (levels[place] < high + slack or high == LEVEL_MAX)):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Vocabulary:
     def felt(self, levels: Levels, before: Iterable[str] = ()) -> tuple[str, ...]:
         """Names of the feelings that are there, given those that were."""
         were = frozenset(before)
-        there = [each for each in self.feelings if each.there(levels, self.hysteresis if each.name in were else 0.0)]
+        slack = self.hysteresis
+        there = [each for each in self.feelings if each.there(levels, slack if each.name in were else 0.0)]
         kept = {each.band for each in there if each.name in were}  # in a band, what was there stays as long as it may
         return tuple(each.name for each in there if not each.band or each.name in were or each.band not in kept)
 

@@ -24,6 +24,7 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+<<<<<<< HEAD
 from anima.wire.memories import (
     GoalChanged,
     GoalFinished,
@@ -34,6 +35,10 @@ from anima.wire.memories import (
     SnapshotStored,
 )
 from anima.wire.records import ModelRecorded, Reflected
+=======
+from anima.wire.minding import BroughtToMind
+from anima.wire.records import ChoreCalled, ModelRecorded, Reflected
+>>>>>>> main
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
 from anima.wire.viewing import EventPinned
@@ -46,8 +51,10 @@ __all__ = [
     "ApprovalAsked",
     "ApprovalGiven",
     "Body",
+    "BroughtToMind",
     "BudgetReleased",
     "BudgetReserved",
+    "ChoreCalled",
     "EventPinned",
     "GoalChanged",
     "GoalFinished",

@@ -6,6 +6,7 @@ column per hormone, 1.0 neutral, each in [0, 3].
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from anima.errors import BadMessage
@@ -36,9 +37,39 @@ STIMULI = (
     "threat",
 )
 
+HOUR_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gland:
+    """Where one hormone rests, and how fast it returns there."""
+
+    baseline: float  #: 0 to 100
+    half_life_s: float
+
+
+GLANDS: dict[str, Gland] = {
+    "dopamine": Gland(40.0, 2 * HOUR_S),
+    "serotonin": Gland(50.0, 12 * HOUR_S),
+    "oxytocin": Gland(25.0, 24 * HOUR_S),
+    "testosterone": Gland(35.0, 6 * HOUR_S),
+    "cortisol": Gland(10.0, 1.5 * HOUR_S),
+    "endorphins": Gland(15.0, 3 * HOUR_S),
+    "frustration": Gland(0.0, 0.5 * HOUR_S),
+}
+
 LEVEL_MAX = 100.0
 GAIN_MAX = 3.0
 STRENGTH_MAX = 10.0  #: of one stimulus; 1.0 is the usual
+
+#: What feelings may do to resources: factors on what is configured, 1.0 leaves it as it is; from, to.
+SHARES: dict[str, tuple[float, float]] = {
+    "thinking": (1.0, 3.0),  # of the thinking budget
+    "heartbeat": (0.5, 2.0),  # of the interval between heartbeats: curious, worn out
+    "steps": (0.5, 1.0),  # of the steps of a turn: persistence may shrink, the limit stays the limit
+    "recall": (0.5, 1.5),  # of the memories that come to mind
+    "tier": (0.5, 1.0),  # of the model's: below 1 is weary, and leaves the turn to the fast one
+}
 
 Gains = dict[str, tuple[float, ...]]  #: by stimulus, one number per hormone; a stimulus that is not there is neutral
 NEUTRAL: tuple[float, ...] = (1.0,) * len(HORMONES)
@@ -47,6 +78,16 @@ NEUTRAL: tuple[float, ...] = (1.0,) * len(HORMONES)
 def levels_by_name(levels: tuple[float, ...]) -> dict[str, float]:
     """Levels as a map from hormone to level."""
     return dict(zip(HORMONES, levels, strict=True))
+
+
+def bounded(shares: Mapping[str, Any]) -> dict[str, float]:
+    """All of SHARES, each within its bounds; what is missing or no number is 1.0."""
+    found = {}
+    for name, (least, most) in SHARES.items():
+        value = shares.get(name, 1.0)
+        known = type(value) in (int, float) and math.isfinite(value)
+        found[name] = min(max(float(value), least), most) if known else 1.0
+    return found
 
 
 def check_stimulus(name: str, strength: float) -> None:

@@ -40,3 +40,20 @@ class Reflected(Body):
     cost_usd: float = -1.0  #: as in model_called
     reservation: str = ""
     restarts: int = 0
+
+
+@of_kind("chore_called")
+class ChoreCalled(Body):
+    """A small chore beside the conversation was left to a model: what it was, and what it cost."""
+
+    turn: str  #: for which it was done
+    chore: str  #: appraisal or summary
+    model: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    duration_s: float = 0.0
+    cache_read: int = 0
+    cache_written: int = 0
+    cost_usd: float = -1.0  #: as in model_called
+    reservation: str = ""
+    restarts: int = 0

@@ -21,3 +21,4 @@ class SoulChanged(Body):
     gains: dict[str, Any]  #: the whole matrix: {stimulus: {hormone: gain}}; what is not named is 1.0
     reason: str  #: a sentence: what moved it
     archetype: str = ""  #: if it was set to one
+    basis: int = 0  #: seq of the event that moved it, if it grew by itself

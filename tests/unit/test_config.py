@@ -14,8 +14,9 @@ from anima.config.create import create_agent
 from anima.config.document import markdown
 from anima.config.lines import key_lines
 from anima.config.load import agent_digest, agent_names, load_agent, load_house
+from anima.config.option import options
 from anima.config.policy import workspace
-from anima.config.schema import LAYERS, SECTIONS, Agent, Definition, House, Policy, options
+from anima.config.schema import LAYERS, SECTIONS, Agent, Definition, House, Policy
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
 from anima.sandbox.jail import spec

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anima.errors import BadMessage
 from anima.thymos.appraise import appraise
 from anima.thymos.decay import decayed, halved
-from anima.thymos.glands import COUPLINGS, GLANDS, REACTIONS
+from anima.thymos.glands import COUPLINGS, REACTIONS
 from anima.thymos.heart import ANSWER_S, SILENCE_S, Heart, Temper, at, beat, pack, unpack
 from anima.thymos.levels import after, moved
 from anima.wire.events import (
@@ -27,7 +27,7 @@ from anima.wire.events import (
     UserMessage,
     event,
 )
-from anima.wire.feelings import GAIN_MAX, HORMONES, LEVEL_MAX, STIMULI, read_gains, write_gains
+from anima.wire.feelings import GAIN_MAX, GLANDS, HORMONES, LEVEL_MAX, STIMULI, read_gains, write_gains
 
 PLACE = {name: place for place, name in enumerate(HORMONES)}
 TEMPER = Temper(appraise=appraise)

@@ -10,7 +10,7 @@ from anima.errors import ConfigError
 from anima.thymos.levels import born
 from anima.thymos.resources import shares, thinking_budget
 from anima.thymos.voice import read_vocabulary, standard
-from anima.wire.feelings import HORMONES, LEVEL_MAX
+from anima.wire.feelings import HORMONES, LEVEL_MAX, SHARES
 
 levels = st.tuples(*[st.floats(0, LEVEL_MAX)] * len(HORMONES))
 
@@ -105,8 +105,7 @@ def test_the_thinking_budget_is_the_formula_and_its_cap() -> None:
 
 @given(levels)
 def test_every_share_stays_within_its_bounds(found: tuple[float, ...]) -> None:
-    share = shares(found)
-    assert 1 <= share.thinking <= 3
-    assert 0.5 <= share.heartbeat <= 2
-    assert 0.5 <= share.steps <= 1
-    assert 0.5 <= share.recall <= 1.5
+    told = shares(found)
+    assert set(told) == set(SHARES)
+    for name, (least, most) in SHARES.items():
+        assert least <= told[name] <= most

@@ -1,0 +1,152 @@
+"""What an agent feels when its model is asked: heard from thymos, stored as a fact, then shown.
+
+    step 1, 2, ...   thymos is asked how the agent feels -> inserts for the prompt, means for the call
+                     what changed is stored with the call's reservation (no fsync of its own), as `brought_to_mind`
+
+A turn never waits for feelings: who does not answer within `feel_timeout_s` is not asked again for a while, and the last
+words heard stand. A turn that is taken up again, or replayed, finds what was in mind in the journal.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from anima.agent.inserts import Insert, Place
+from anima.bus.bus import Bus
+from anima.config.schema import Agent
+from anima.errors import AnimaError
+from anima.limits import feel_pause_s, feel_timeout_s
+from anima.wire.events import BroughtToMind
+from anima.wire.feelings import bounded
+from anima.wire.frames import Query
+
+_log = logging.getLogger(__name__)
+_PLACES = {place.name.lower(): place for place in Place}
+_OF_FEELINGS = ("feeling", "voice")
+_GRUMBLE_S = 60.0
+_WEARY = 1.0  #: a tier below it leaves the turn to the fast model
+_THINKING_SHARE = 0.75  # of an answer's tokens at most may be thinking, unless more is configured anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """What thymos says: words as [place, name, text], and shares by name."""
+
+    inserts: Sequence[Sequence[str]] = ()
+    shares: Mapping[str, Any] | None = None
+
+
+class Sense(Protocol):
+    """Whoever knows what is in an agent's mind at a step."""
+
+    async def at(self, turn: str, step: int, before: BroughtToMind | None) -> BroughtToMind | None:
+        """What is in mind at this step; `before` itself if nothing changed since, None if there is nothing at all."""
+        ...
+
+
+class Senses:
+    """One agent's; asks the bus. `fast_model` is who is asked by a weary agent."""
+
+    def __init__(self, bus: Bus, name: str, settings: Agent, fast_model: str = "") -> None:
+        self._bus = bus
+        self._name = name
+        self._settings = settings
+        self._fast_model = fast_model
+        self._last: Felt | None = None
+        self._asked_again_at = 0.0
+        self._quiet_until = 0.0
+
+    async def at(self, turn: str, step: int, before: BroughtToMind | None) -> BroughtToMind | None:
+        """See Sense. Takes `feel_timeout_s` at most; never raises."""
+        if not self._settings.thymos.on:
+            return before
+        felt = await self._feel()
+        now = minded(turn, step, felt, self._settings, self._fast_model)
+        if before:
+            now = replace(now, model=before.model)  # who thinks does not change within a turn: its cache would be lost
+        nothing = minded(turn, step, Felt(), self._settings, "")
+        if now == (replace(before, step=step) if before else nothing):
+            return before
+        return now
+
+    async def _feel(self) -> Felt:
+        if time.monotonic() < self._asked_again_at:
+            return await self._last_words()
+        try:
+            told = await self._bus.ask("thymos", "feel", feel_timeout_s, agent=self._name)
+            self._last = Felt(_read(told["inserts"]), told["shares"])
+        except (AnimaError, KeyError, TypeError, ValueError) as error:
+            self._asked_again_at = time.monotonic() + feel_pause_s
+            self._grumble(error)
+            return await self._last_words()
+        return self._last
+
+    async def _last_words(self) -> Felt:
+        """What was heard last, in this life or before."""
+        if self._last is None:
+            query = Query(agent=self._name, kinds=("brought_to_mind",), newest=True, limit=1)
+            try:
+                page = await self._bus.read(query, feel_timeout_s)
+                bodies = [each.body for each in page.events]
+            except AnimaError:
+                return Felt()  # the journal is away too; whoever asks the model next waits for it
+            heard = bodies[0].inserts if bodies and isinstance(bodies[0], BroughtToMind) else []
+            self._last = Felt([each for each in heard if each[0] in _OF_FEELINGS])
+        return self._last
+
+    def _grumble(self, error: Exception) -> None:
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + _GRUMBLE_S
+            _log.warning("thymos does not say how it feels (%s); the last words heard stand", error)
+
+
+class Remembered:
+    """What was in mind in a turn that is over: `bodies` in the order they were stored."""
+
+    def __init__(self, bodies: Sequence[BroughtToMind]) -> None:
+        self._bodies = bodies
+
+    async def at(self, turn: str, step: int, before: BroughtToMind | None) -> BroughtToMind | None:  # noqa: ARG002 - known by step
+        """See Sense."""
+        return latest(self._bodies, step)
+
+
+def latest(bodies: Sequence[BroughtToMind], step: int) -> BroughtToMind | None:
+    """What was in mind at a step: the last that was stored up to it."""
+    return max((each for each in bodies if each.step <= step), key=lambda each: each.step, default=None)
+
+
+def minded(turn: str, step: int, felt: Felt, settings: Agent, fast_model: str) -> BroughtToMind:
+    """What these feelings come to at a step: the words, and the means as far as their switches allow. Pure.
+
+    Means stay within what is configured: no share lengthens a turn, or thinking beyond the answer it belongs to.
+    """
+    told, share = settings.thymos, bounded(felt.shares or {})
+    thinking = settings.thinking_tokens_max
+    if told.thinking and thinking:
+        most = max(thinking, int(settings.answer_tokens_max * _THINKING_SHARE))
+        thinking = int(min(thinking * share["thinking"], most))
+    return BroughtToMind(
+        turn,
+        step,
+        [list(each) for each in felt.inserts],
+        thinking,
+        max(1, int(settings.turn_steps_max * share["steps"])) if told.steps else settings.turn_steps_max,
+        fast_model if told.tier and share["tier"] < _WEARY else "",
+        round(share["recall"], 2) if told.recall else 1.0,
+    )
+
+
+def inserts(mind: BroughtToMind | None) -> tuple[Insert, ...]:
+    """What the prompt shows of it."""
+    if mind is None:
+        return ()
+    return tuple(Insert(_PLACES[place], name, text) for place, name, text in mind.inserts if place in _PLACES)
+
+
+def _read(told: Any) -> list[list[str]]:
+    """The inserts in an answer. Raises TypeError or ValueError for anything else."""
+    found = [[str(place), str(name), str(text)] for place, name, text in told]
+    return [each for each in found if each[0] in _OF_FEELINGS and each[2].strip()]
