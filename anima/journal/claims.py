@@ -27,11 +27,8 @@ AGENT_KINDS = frozenset(
         "reflected",
         "budget_reserved",
         "budget_released",
-<<<<<<< HEAD
         "snapshot_stored",
-=======
         "chore_called",
->>>>>>> main
     }
 )
 
@@ -78,11 +75,7 @@ def claims(entry: Entry) -> frozenset[str]:
 
 def is_person(process: str | None) -> bool:
     """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
-<<<<<<< HEAD
-    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "mneme"}
-=======
-    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "thymos"}
->>>>>>> main
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "thymos", "mneme"}
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

@@ -24,7 +24,6 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
-<<<<<<< HEAD
 from anima.wire.memories import (
     GoalChanged,
     GoalFinished,
@@ -34,11 +33,8 @@ from anima.wire.memories import (
     MemoryStored,
     SnapshotStored,
 )
-from anima.wire.records import ModelRecorded, Reflected
-=======
 from anima.wire.minding import BroughtToMind
 from anima.wire.records import ChoreCalled, ModelRecorded, Reflected
->>>>>>> main
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
 from anima.wire.viewing import EventPinned
