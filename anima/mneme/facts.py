@@ -17,10 +17,15 @@ from typing import Literal
 
 ALIKE = 0.8  # of Jaccard: below it two facts about one thing begin to differ in what they say
 _FILLING = frozenset(
-    "a an the that this my your his her its their our of to in at on for and also really very just now currently please "
-    "der die das ein eine dass mein dein sein ihr von zu im am auf für und auch sehr gerade jetzt".split()
+    re.findall(
+        r"\w+",
+        "a an the that this my your his her its their our of to in at on for and also really very just now currently please "
+        "der die das ein eine dass mein dein sein ihr von zu im am auf für und auch sehr gerade jetzt",
+    )
 )
-_DENIALS = frozenset("not no never nor without nicht kein keine keinen nie dont doesnt isnt wasnt cant wont".split())
+_DENIALS = frozenset(
+    re.findall(r"\w+", "not no never nor without nicht kein keine keinen nie dont doesnt isnt wasnt cant wont")
+)
 _WORD = re.compile(r"[^\W_]+")
 _APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
 
@@ -32,7 +37,13 @@ _ONLY_ONE = re.compile(
     r"name ist|lieblings\w+ ist|geburtstag ist)(?:\s+|$)"
 )
 _SPELLED = (("favourite", "favorite"), ("colour", "color"))
-_SAME_ABOUT = {"moved to": "lives in", "live in": "lives in", "works in": "works at", "work at": "works at", "lebt in": "wohnt in"}
+_SAME_ABOUT = {
+    "moved to": "lives in",
+    "live in": "lives in",
+    "works in": "works at",
+    "work at": "works at",
+    "lebt in": "wohnt in",
+}
 
 Sort = Literal["new", "same", "alike", "against"]
 

@@ -88,6 +88,12 @@ class Batch:
                 self._episode(event, event.agent, deed(tool, call.args), importance=DEED_IMPORTANCE)
             case ToolResponse() as response:
                 self._responded(event, response)
+            case _:
+                self._made(event)
+
+    def _made(self, event: Event) -> None:
+        """What is made of memories, rather than said or done."""
+        match event.body if event.kind in KINDS_FOLDED else None:
             case MemoryStored() as stored:
                 self._stored(event, stored)
             case MemoryChanged() as changed:
@@ -154,7 +160,7 @@ class Batch:
         self._alter(known.id, changes)
 
     def _row(self, agent: str, row: dict[str, Any], origin: str) -> None:
-        more = {name: row.get(name, usual) for name, (_, usual) in MORE.items()}
+        more: dict[str, Any] = {name: row.get(name, usual) for name, (_, usual) in MORE.items()}
         by = more.pop("by")
         memory = Memory(
             id=key(agent, row["id"]),

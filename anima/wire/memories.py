@@ -47,7 +47,7 @@ class MemoryChanged(Body):
 class MemoriesImported(Body):
     """Memories from a file, complete as they stand there."""
 
-    rows: list[Any]  #: maps as anima/mneme/importing.py makes them: id, ts, session, speaker, text and what differs from the usual
+    rows: list[Any]  #: maps: id, ts, session, speaker, text, and what of anima/mneme/importing.py's MORE is not the usual
     origin: str = ""  #: the file's name
 
 
