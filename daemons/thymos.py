@@ -9,6 +9,7 @@ Dies:  75 when the disk fails or the journal has lost what was felt, 78 when the
 """
 
 import asyncio
+import gc
 from contextlib import closing
 from functools import partial
 from importlib.resources import files
@@ -36,7 +37,9 @@ async def main(process: Process) -> None:
             souls = partial(GrowingSoul, halved)
             hearts = Hearts(bus, diary, read_natures(home), souls, installed(), process.status)
             await bus.serve(process.name, Answers(hearts, diary, SYSTEM, named, names()).verbs())
+            gc.disable()  # a fold makes no cycles; looking for them takes a quarter of the time a long journal takes
             await process.patiently(hearts.remember(), "waiting for the journal")
+            gc.enable()
             process.ready(hearts.status)
             living = asyncio.create_task(hearts.live())
             stopping = asyncio.create_task(process.stopping())

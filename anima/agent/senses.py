@@ -66,6 +66,8 @@ class Senses:
         now = minded(turn, step, felt, self._settings, self._fast_model)
         if before:
             now = replace(now, model=before.model)  # who thinks does not change within a turn: its cache would be lost
+        if before and now.inserts == before.inserts:  # providers forget what they cached of a conversation with another length
+            now = replace(now, thinking_tokens_max=before.thinking_tokens_max)
         nothing = minded(turn, step, Felt(), self._settings, "")
         if now == (replace(before, step=step) if before else nothing):
             return before
@@ -135,7 +137,7 @@ def minded(turn: str, step: int, felt: Felt, settings: Agent, fast_model: str) -
         thinking,
         max(1, int(settings.turn_steps_max * share["steps"])) if told.steps else settings.turn_steps_max,
         fast_model if told.tier and share["tier"] < _WEARY else "",
-        round(share["recall"], 2) if told.recall else 1.0,
+        round(share["recall"], 1) if told.recall else 1.0,  # in tenths: each other value is a fact to be stored
     )
 
 

@@ -181,8 +181,9 @@ def grown(changes: "list[Event]", columns: int, now: float) -> list[str]:
     lines = render((Column("GAIN", flexible=True), Column("GROWTH", leaves=1), Column("NOW", right=True)), rows, columns)
     lines.append("")
     for each in changes[-20:]:
-        who = "grew" if each.source == "thymos" else colour("made", "cyan")
-        lines.append(one_line(f"{feeling.ago(now, each.ts)} {who}: {each.data['reason']}", columns))
+        grew = each.source == "thymos"
+        line = one_line(f"{feeling.ago(now, each.ts)} {'grew' if grew else 'made'}: {each.data['reason']}", columns)
+        lines.append(line if grew else colour(line, "cyan"))
     return lines
 
 

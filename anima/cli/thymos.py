@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from anima.cli.names import Name
-from anima.cli.table import Column, duration, render
+from anima.cli.table import FLEXIBLE_COLUMNS_MIN, Column, duration, render
 from anima.cli.terminal import colour, is_terminal, note, one_line, width
 from anima.errors import Refused
 from anima.paths import Home
@@ -19,6 +20,8 @@ app = typer.Typer(help="Show how an agent feels, and why.", no_args_is_help=True
 WATCH_S = 1.0
 CAUSES = 5
 POINTS = 600
+_BARS = 30  # of the last hour, where there is room: one for two minutes
+_WIDE, _NARROW = 42, 21  # columns that stand beside them, with all of the table and with the least of it
 _LEVELS = (
     Column("HORMONE"),
     Column("LEVEL", right=True),
@@ -71,7 +74,7 @@ def shown(told: dict[str, Any], columns: int) -> list[str]:
     from anima.cli import feeling
     from anima.wire.feelings import LEVEL_MAX
 
-    bars = 30
+    bars = min(_BARS, columns - _WIDE if columns - _WIDE >= FLEXIBLE_COLUMNS_MIN else max(8, columns - _NARROW))
     rows = [
         [
             hormone,
@@ -83,7 +86,9 @@ def shown(told: dict[str, Any], columns: int) -> list[str]:
         for hormone, level in told["levels"].items()
     ]
     lines = render(_LEVELS, rows, columns)
-    lines += ["", *(f"heard: {colour(each, 'cyan')}" for each in told["words"].split("\n") if each)]
+    lines.append("")
+    for each in filter(None, told["words"].split("\n")):
+        lines += [colour(line, "cyan") for line in textwrap.wrap(f"heard: {each}", columns, subsequent_indent="  ")]
     if not told["words"]:
         lines.append("heard: nothing, it feels as usual")
     for cause in told["causes"][:CAUSES]:

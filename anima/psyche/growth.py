@@ -24,7 +24,7 @@ HABIT_RATE = 0.05  # of the way to where habituation leads, each time nothing ba
 HARM_S = 900.0  # so long after a fright harm may still come of it
 DRIFT_HALF_LIFE_S = 180 * 86_400.0
 DRIFT_STEP_S = 3_600.0
-TOLD_MIN = 0.01  # a smaller change is not worth an event
+TOLD_MIN = 0.05  # a smaller change is not worth an event: it is told with the next one
 
 #: What an outcome is worth.
 REWARDS: dict[str, float] = {
@@ -81,7 +81,11 @@ def live(growth: Growth, ts: float, stimulus: str, change: tuple[float, ...], ha
     else:
         old = _faded(growth, stimulus, ts, halved)
         growth.traced[stimulus] = max(ts, growth.traced.get(stimulus, ts))
-        growth.traces[stimulus] = tuple(min(1.0, trace + abs(delta) / 10.0) for trace, delta in zip(old, change, strict=True))
+        growth.traces[stimulus] = tuple(
+            [trace + abs(delta) / 10.0 if delta else trace for trace, delta in zip(old, change, strict=True)]
+        )
+        if max(growth.traces[stimulus]) > 1.0:
+            growth.traces[stimulus] = tuple([min(1.0, trace) for trace in growth.traces[stimulus]])
 
 
 def set_soul(growth: Growth, gains: Gains) -> None:
@@ -135,7 +139,9 @@ def _learn(growth: Growth, outcome: str, reward: float) -> None:
     for stimulus, row in growth.traces.items():
         if reward < 0 and stimulus in HABITS:
             continue  # a fear that harm followed is not unlearned by it
-        _shift(growth, stimulus, tuple(max(-STEP_MAX, min(STEP_MAX, RATE * reward * trace)) for trace in row))
+        _shift(
+            growth, stimulus, tuple([max(-STEP_MAX, min(STEP_MAX, RATE * reward * trace)) if trace else 0.0 for trace in row])
+        )
     if growth.traces:
         _note(growth, f"{outcome} after {', '.join(sorted(growth.traces))}")
 
@@ -161,9 +167,12 @@ def _was_right(growth: Growth, stimulus: str) -> None:
 
 
 def _shift(growth: Growth, stimulus: str, by: tuple[float, ...]) -> None:
-    row = growth.gains.get(stimulus, NEUTRAL)
+    row = list(growth.gains.get(stimulus, NEUTRAL))
+    for place, step in enumerate(by):
+        if step:
+            row[place] = max(0.0, min(GAIN_MAX, row[place] + step))
+    growth.gains[stimulus] = tuple(row)
     growth.moved = True
-    growth.gains[stimulus] = tuple(max(0.0, min(GAIN_MAX, gain + step)) for gain, step in zip(row, by, strict=True))
 
 
 def _note(growth: Growth, reason: str) -> None:

@@ -6,6 +6,7 @@ here it is whatever keeps gains and learns from moves.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import sub
 from typing import Any, Protocol
 
 from anima.errors import BadMessage
@@ -62,12 +63,13 @@ class Being:
         """Fold the next event; returns what moved it. Raises BadMessage for a malformed body: nothing changed."""
         moves = beat(self.heart, event, nature.temper)
         for move in moves:
-            change = tuple(after - before for before, after in zip(move.before, move.after, strict=True))
+            change = tuple(map(sub, move.after, move.before))
             self.soul.live(move.ts, move.stimulus, change)
         if event.kind == "soul_changed" and event.source != "thymos":
             self.soul.made(read_gains(event.data["gains"]))
-        self.felt = nature.vocabulary.felt(self.heart.levels, self.felt)
-        self.moves += len(moves)
+        if moves:
+            self.felt = nature.vocabulary.felt(self.heart.levels, self.felt)
+            self.moves += len(moves)
         self.dirty = True
         return moves
 

@@ -47,12 +47,16 @@ class Diary:
         moves: Mapping[str, Sequence[tuple[int, Move]]] | None = None,
         told: Iterable[Event] = (),
         heard: Iterable[str] = (),
+        forget: Iterable[str] = (),
     ) -> None:
-        """One transaction: hearts, what moved them (numbered), what is to be told, ids of what was seen in the journal.
+        """One transaction: whom to forget first, hearts, what moved them (numbered), what is to be told, ids of what was heard.
 
         Raises DiskBroken or Unavailable.
         """
         self._db.execute("BEGIN")
+        for agent in forget:
+            self._db.execute("DELETE FROM beings WHERE agent = ?", (agent,))
+            self._db.execute("DELETE FROM moves WHERE agent = ?", (agent,))
         self._db.executemany(
             "INSERT OR REPLACE INTO beings VALUES (?, ?, ?)",
             [(agent, nature, msgpack.packb(packed)) for agent, nature, packed in beings],
@@ -69,12 +73,6 @@ class Diary:
         self._db.executemany("DELETE FROM outbox WHERE id = ?", [(each,) for each in heard])
         self._db.execute("UPDATE cursor SET seq = ?, told = ?", cursor)
         self._db.execute("COMMIT")
-
-    def forget(self, agents: Iterable[str]) -> None:
-        """Begin these anew."""
-        for agent in agents:
-            self._db.execute("DELETE FROM beings WHERE agent = ?", (agent,))
-            self._db.execute("DELETE FROM moves WHERE agent = ?", (agent,))
 
     def outbox(self) -> list[Event]:
         """What is to be told."""

@@ -83,7 +83,7 @@ class Heart:
     """What an agent feels, and what it must remember to feel what comes next."""
 
     levels: Levels = field(default_factory=born)
-    ts: float = 0.0  #: of the levels; 0 before anything happened
+    ts: float = 0.0  #: of the levels: when they were moved last; 0 before anything happened
     gains: Gains = field(default_factory=dict)
     heard_at: float = 0.0  #: when somebody last said something; 0 for never
     silences: int = 0  #: felt since
@@ -100,9 +100,12 @@ def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
     if isinstance(body, Stimulus):
         check_stimulus(body.stimulus, body.strength)
     gains = read_gains(body.gains) if isinstance(body, SoulChanged) else None
-    moves = list(_pass_time(heart, event.ts, event.seq, temper))
-    for stimulus, strength in _stimuli(heart, event, body, temper):
-        moves.append(_move(heart, stimulus, strength, event.seq))
+    moves = list(_come_due(heart, event.ts, event.seq, temper))
+    if stimuli := list(
+        _stimuli(heart, event, body, temper)
+    ):  # what moves nothing leaves the levels as they were when moved last
+        _decay(heart, event.ts, temper)
+        moves += [_move(heart, stimulus, strength, event.seq) for stimulus, strength in stimuli]
     if gains is not None and isinstance(body, SoulChanged):
         if event.source != "thymos":
             heart.gains, heart.soul_seq = gains, event.seq
@@ -114,8 +117,9 @@ def beat(heart: Heart, event: Event, temper: Temper) -> list[Move]:
 def at(heart: Heart, now: float, temper: Temper) -> Heart:
     """The heart at `now`, if nothing more happens until then; the given one stays as it is."""
     later = replace(heart, asked=dict(heart.asked))
-    for _ in _pass_time(later, now, 0, temper):
+    for _ in _come_due(later, now, 0, temper):
         pass
+    _decay(later, now, temper)
     return later
 
 
@@ -124,8 +128,8 @@ def at_levels(move: Move | None, ts: float, resting: Rest) -> Levels:
     return after(move.after, ts - move.ts, resting) if move else born(resting)
 
 
-def _pass_time(heart: Heart, now: float, seq: int, temper: Temper) -> Iterator[Move]:
-    """Let time go by until `now`; what became due on the way is felt when it was due."""
+def _come_due(heart: Heart, now: float, seq: int, temper: Temper) -> Iterator[Move]:
+    """What became due until `now`, felt when it was due."""
     if not heart.ts:
         heart.ts = now
     while (due := _due(heart)) and due[0] <= now:
@@ -135,7 +139,6 @@ def _pass_time(heart: Heart, now: float, seq: int, temper: Temper) -> Iterator[M
         else:
             del heart.asked[due[2]]
         yield _move(heart, due[1], 1.0, seq)
-    _decay(heart, now, temper)
 
 
 def _due(heart: Heart) -> tuple[float, str, str] | None:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 
-from anima.bus.bus import Bus
+from anima.bus.bus import Bus, Page
 from anima.errors import BadMessage, Unavailable
 from anima.ids import derived_id
 from anima.thymos.being import Being, Nature, Souls, newborn, unpack_being
@@ -18,8 +19,10 @@ from anima.wire.events import Event, SoulChanged, event
 from anima.wire.feelings import write_gains
 from anima.wire.frames import Query
 
+TOLD_AT_ONCE = 64  # souls have a few thousand bytes; so many fit one append
 COMMIT_S = 1.0  # what was felt is written down once so often: a death costs folding it again, and nothing else
 
+_UNFINISHED = ""  # the nature of an agent that is being folded anew
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ class Hearts:
         self._moves: dict[str, list[tuple[int, Move]]] = defaultdict(list)  # since the last commit, numbered
         self._told: list[Event] = []  # to be appended after the next commit
         self._heard: list[str] = []
+        self._unfinished: set[str] = set()  # agents that are folded anew; a death meanwhile begins again with them
         self._seen, self._told_seq = diary.cursor()
         self._leaps = 0  #: of the journal's clock, backwards
         self._last_ts = 0.0
@@ -63,12 +67,21 @@ class Hearts:
             except BadMessage as error:
                 _log.warning("%s is felt anew: %s", name, error)
             stale.append(name)
-        self._diary.forget(stale)
         for name in stale:
-            await self._read(Query(agent=name, kinds=READS), until=self._seen)
+            await self._anew(name)
         await self._read(Query(since=self._seen, kinds=READS))
         self.commit()
         await self._tell(self._diary.outbox())
+
+    async def _anew(self, name: str) -> None:
+        """Fold one agent from its first event up to where everybody else is."""
+        fresh = self._beings[name] = newborn(self.nature(name), self._souls)
+        self._unfinished.add(name)
+        self._diary.write((self._seen, self._told_seq), [(name, _UNFINISHED, fresh.pack())], forget=[name])
+        await self._read(Query(agent=name, kinds=READS), until=self._seen)
+        self._unfinished.remove(name)
+        fresh.dirty = True
+        self.commit()
 
     async def live(self) -> None:
         """Feel what happens, without end. Raises Unavailable if the journal has lost what was felt; then all is felt anew."""
@@ -77,7 +90,6 @@ class Hearts:
             async for heard in self._bus.follow(since=self._seen, strict=True):
                 if isinstance(heard, Event):
                     await self._hear(heard)
-                    self._seen = heard.seq
                 if writing.done():
                     writing.result()
         except Unavailable:
@@ -89,10 +101,12 @@ class Hearts:
                 self.commit()
 
     async def _hear(self, heard: Event) -> None:
-        """Fold it, and ask the packages what they find in it: it is told with the next commit, and once."""
+        """Ask the packages what they find in it, then fold it; nothing is written down between folding and moving on."""
+        ask = self._packages and heard.seq > self._told_seq and heard.agent and heard.kind in READS
+        found = await self._packages.felt(heard) if ask else []
         self.take(heard)
-        if self._packages and heard.seq > self._told_seq and heard.agent and heard.kind in READS:
-            self._told += await self._packages.felt(heard)
+        self._told += found
+        self._seen = max(self._seen, heard.seq)
 
     def take(self, heard: Event) -> None:
         """Fold one event; a malformed one is named in the log and left out."""
@@ -128,7 +142,7 @@ class Hearts:
         self._told_seq = max(self._told_seq, self._seen)
         self._diary.write(
             (self._seen, self._told_seq),
-            [(name, self.nature(name).digest, each.pack()) for name, each in dirty.items()],
+            [(name, self._digest(name), each.pack()) for name, each in dirty.items()],
             self._moves,
             self._told,
             self._heard,
@@ -138,6 +152,9 @@ class Hearts:
         self._moves.clear()
         self._told.clear()
         self._heard.clear()
+
+    def _digest(self, name: str) -> str:
+        return _UNFINISHED if name in self._unfinished else self.nature(name).digest
 
     def nature(self, name: str) -> Nature:
         """How an agent feels by its settings."""
@@ -150,8 +167,7 @@ class Hearts:
     @property
     def status(self) -> str:
         """What there is to say of all this, in a few words."""
-        leaps = f", the clock went back {self._leaps} times" if self._leaps else ""
-        return f"{len(self._beings)} feel{leaps}" if len(self._beings) != 1 else f"1 feels{leaps}"
+        return f"idle; the journal's clock went back {self._leaps} times" if self._leaps else "idle"
 
     def unwritten(self, name: str) -> list[Move]:
         """What moved an agent since the last commit."""
@@ -159,32 +175,44 @@ class Hearts:
 
     async def _read(self, query: Query, until: int = 0) -> None:
         """Fold all that the query finds; up to `until`, if given, for one agent that is felt anew."""
-        since, more = query.since, True
-        while more:
-            page = await self._bus.read(_from(query, since), timeout_s=math.inf)
-            if not until and page.head < self._seen:
-                self._rewind()
-                since = 0
-                continue
-            for each in page.events:
-                if until and each.seq > until:
-                    return
-                await self._hear(each)
-                since = each.seq
-            if not until:
-                self._seen = max(since, self._seen) if page.more else max(page.head, self._seen)
+        async with aclosing(self._pages(query)) as pages:
+            async for page in pages:
+                if not until and page.head < self._seen:
+                    self._rewind()
+                    break
+                for each in page.events:
+                    if until and each.seq > until:
+                        return
+                    await self._hear(each)
+                if not until and not page.more:
+                    self._seen = max(self._seen, page.head)
                 self.commit()
-                await asyncio.sleep(0)
-            more = page.more and bool(page.events)
+            else:
+                return
+        await self._read(Query(kinds=query.kinds))
+
+    async def _pages(self, query: Query) -> AsyncGenerator[Page, None]:
+        """What the query finds, page by page; the next one is on its way while one is folded."""
+        coming = asyncio.ensure_future(self._bus.read(query, timeout_s=math.inf))
+        try:
+            more = True
+            while more:
+                page = await coming
+                if more := page.more and bool(page.events):
+                    rest = Query(since=page.events[-1].seq, agent=query.agent, kinds=query.kinds)
+                    coming = asyncio.ensure_future(self._bus.read(rest, timeout_s=math.inf))
+                    await asyncio.sleep(0)  # so that the question leaves before the folding begins
+                yield page
+        finally:
+            coming.cancel()
 
     def _rewind(self) -> None:
         """The journal is not what it was: begin anew, and tell what was not told."""
         _log.warning("the journal has lost what was felt already; everything is felt anew")
-        self._diary.forget(list(self._beings))
+        self._diary.write((0, 0), forget=list(self._beings))
         for kept in (self._beings, self._moves, self._told, self._heard):
             kept.clear()
         self._seen = self._told_seq = 0
-        self._diary.write((0, 0))
 
     async def _write(self) -> None:
         while True:
@@ -197,9 +225,5 @@ class Hearts:
 
     async def _tell(self, events: list[Event]) -> None:
         """Append what souls became; it is in the outbox until it comes back."""
-        for each in events:
-            await self._bus.append(each)
-
-
-def _from(query: Query, since: int) -> Query:
-    return Query(since=since, agent=query.agent, kinds=query.kinds)
+        for place in range(0, len(events), TOLD_AT_ONCE):
+            await self._bus.append(*events[place : place + TOLD_AT_ONCE])

@@ -43,19 +43,17 @@ def after(levels: Levels, elapsed_s: float, resting: Rest = DEFAULT_REST) -> Lev
 
 def moved(levels: Levels, stimulus: str, strength: float, gains: Gains) -> Levels:
     """The levels after a stimulus that `check_stimulus` lets through. All hormones answer at once, to what was before."""
-    row = gains.get(stimulus, NEUTRAL)
-    return tuple(
-        _clamped(level + (_damped(delta, place, levels) if delta > 0 else delta))
-        for place, (level, delta) in enumerate(
-            (level, base * gain * strength) for level, base, gain in zip(levels, BASES[stimulus], row, strict=True)
-        )
-    )
-
-
-def _damped(delta: float, place: int, levels: Levels) -> float:
-    for source, share in DAMPERS[place]:
-        delta *= 1.0 - share * levels[source]
-    return delta
+    row, bases = gains.get(stimulus, NEUTRAL), BASES[stimulus]
+    moving = list(levels)
+    for place, base in enumerate(bases):
+        if not base:
+            continue
+        delta = base * row[place] * strength
+        if delta > 0:
+            for source, share in DAMPERS[place]:
+                delta *= 1.0 - share * levels[source]
+        moving[place] = _clamped(levels[place] + delta)
+    return tuple(moving)
 
 
 def _clamped(level: float) -> float:

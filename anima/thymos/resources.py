@@ -5,7 +5,7 @@ applies a share does so below the agent's own limit.
 """
 
 from anima.thymos.levels import Levels
-from anima.wire.feelings import bounded, levels_by_name
+from anima.wire.feelings import GLANDS, LEVEL_MAX, bounded, levels_by_name
 
 _WORN_OUT = 0.6  # so tired somebody leaves work to the fast model: serotonin below 20
 
@@ -18,7 +18,8 @@ def shares(levels: Levels) -> dict[str, float]:
     named = levels_by_name(levels)
     tired = max(0.0, (50.0 - named["serotonin"]) / 50.0)
     curious = max(0.0, (named["dopamine"] - 50.0) / 50.0)
-    tense = named["cortisol"] / 100.0
+    calm = GLANDS["cortisol"].baseline
+    tense = max(0.0, (named["cortisol"] - calm) / (LEVEL_MAX - calm))
     return bounded(
         {
             "thinking": 1.0 + named["frustration"] / 50.0,

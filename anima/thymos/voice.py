@@ -6,8 +6,9 @@ outside. Feelings that contradict each other coexist; which are said first is in
 
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,6 +17,7 @@ from anima.errors import ConfigError
 from anima.thymos.levels import Levels
 from anima.wire.feelings import HORMONES, LEVEL_MAX
 
+_KNOWN_MAX = 10_000  # combinations of passed bounds that are remembered
 _CHARS_PER_TOKEN = 3.5  # of prose in European languages; an estimate that errs on the side of more tokens
 _FORBIDDEN = re.compile(r"\d|" + "|".join(name for name in HORMONES), re.IGNORECASE)
 
@@ -45,11 +47,31 @@ class Vocabulary:
     feelings: tuple[Feeling, ...]
     hysteresis: float
     tokens_max: int
+    _bounds: tuple[tuple[float, ...], ...] = field(init=False, repr=False, compare=False)
+    _known: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def felt(self, levels: Levels, before: Iterable[str] = ()) -> tuple[str, ...]:
-        """Names of the feelings that are there, given those that were."""
-        were = frozenset(before)
-        slack = self.hysteresis
+    def __post_init__(self) -> None:
+        bounds: list[set[float]] = [set() for _ in HORMONES]
+        for each in self.feelings:
+            for place, low, high in each.ranges:
+                bounds[place] |= {low, low - self.hysteresis, high, high + self.hysteresis}
+        object.__setattr__(self, "_bounds", tuple(tuple(sorted(each)) for each in bounds))
+
+    def felt(self, levels: Levels, before: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Names of the feelings that are there, given those that were.
+
+        Which they are depends on the levels only by which bounds they have passed, so that much is worked out once.
+        """
+        key = (before, tuple(map(bisect_right, self._bounds, levels)))
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            known = self._known[key] = self._felt(levels, before)
+        return known
+
+    def _felt(self, levels: Levels, before: tuple[str, ...]) -> tuple[str, ...]:
+        were, slack = frozenset(before), self.hysteresis
         there = [each for each in self.feelings if each.there(levels, slack if each.name in were else 0.0)]
         kept = {each.band for each in there if each.name in were}  # in a band, what was there stays as long as it may
         return tuple(each.name for each in there if not each.band or each.name in were or each.band not in kept)

@@ -17,6 +17,7 @@ from contextlib import closing
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
 
@@ -132,10 +133,18 @@ def replayed(count: int) -> list[list[str]]:
         for place in range(0, count, BATCH):
             ledger.append([admit(packed[place : place + BATCH])])
         ledger.close()
+        house.__enter__()  # everybody reads it once; then only thymos has lost what it knew
+        house.until(
+            lambda found: {each.get("name") for each in found if each["what"] == "ready"} >= {"sandbox", "thymos"}, 0, 900
+        )
+        house.process.terminate()
+        house.process.wait(30)
         home.thymos.unlink(missing_ok=True)
         house.__enter__()
         begun = time.time()
-        records = house.until(lambda found: any(each.get("name") == "thymos" and each["what"] == "ready" for each in found), 0)
+        records = house.until(
+            lambda found: any(each.get("name") == "thymos" and each["what"] == "ready" for each in found), 0, 900
+        )
         ready = next(each for each in records if each.get("name") == "thymos" and each["what"] == "ready")
         took = ready.get("boot_s") or time.time() - begun
         house.process.terminate()
@@ -146,6 +155,11 @@ def replayed(count: int) -> list[list[str]]:
         ["the same fold without a bus, decoding included", "", f"{alone:.1f} s"],
         ["levels and souls of both, to the bit", "identical", "identical" if same else "DIFFERENT"],
     ]
+
+
+def ready(records: list[dict[str, Any]]) -> set[str]:
+    """Who has said that it is ready."""
+    return {each["name"] for each in records if each["what"] == "ready"}
 
 
 def compared(journal: Path, diary: Path) -> tuple[bool, float]:

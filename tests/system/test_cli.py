@@ -48,6 +48,17 @@ class Terminal:
         found, self._place = self.seen[self._place : end], end
         return found
 
+    def interrupts(self, text: str) -> None:
+        """Ctrl-C at a prompt until `text` appears; see `insists_to_leave` for why a key may have to follow it."""
+        self.type("\x03")
+        deadline = time.monotonic() + 15
+        while text not in self.seen[self._place :] and time.monotonic() < deadline:
+            if select.select([self.fd], [], [], 2.0)[0]:
+                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+            else:
+                self.type(" ")
+        self.until(text)
+
     def insists_to_leave(self) -> int:
         """Ctrl-C at the prompt, and again: one that falls between the prompt and readline's wait is seen with the next key."""
 

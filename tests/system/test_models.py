@@ -55,8 +55,8 @@ def define(house: House, dialect: str, url: str, name: str = "", **more: Any) ->
 
 
 def inhabited(house: House, dialect: str, url: str, **more: Any) -> House:
-    """The house, running, with arya, who thinks with the server at `url`."""
-    house.agent("arya", model=define(house, dialect, url, **more))
+    """The house, running, with arya, who thinks with the server at `url`, and hears no inner voice behind what is matched."""
+    house.agent("arya", model=define(house, dialect, url, **more), thymos={"on": False})
     house.start()
     return house
 
@@ -142,7 +142,7 @@ def test_signed_thoughts_go_back_to_claude_with_the_answers_of_the_tools(house: 
         claude(handler, *([thought, call] if len(asked) == 1 else [{"type": "text", "text": "No."}]))
 
     with odd_server(answer) as url:
-        house.agent("arya", model=define(house, "claude", url), thinking_tokens_max=2_000)
+        house.agent("arya", model=define(house, "claude", url), thinking_tokens_max=2_000, thymos={"on": False})
         house.start()
         assert house.ask("arya", "do some magic") == "No."
     assert [each["thinking"] for each in asked] == [{"type": "enabled", "budget_tokens": 2_000}] * 2

@@ -51,6 +51,8 @@ async def test_words_and_means_come_to_mind_and_stay_as_long_as_nothing_changes(
     first = await senses.at("t", 1, None)
     assert first == BroughtToMind("t", 1, [VOICE], 1600, 50)
     assert await senses.at("t", 2, first) is first
+    mood.told = {"inserts": [VOICE], "shares": {"thinking": 1.7}}
+    assert await senses.at("t", 2, first) is first, "a little more frustration within a band must not cost the provider's cache"
     mood.told = {"inserts": [], "shares": {"thinking": 1.0}}
     assert await senses.at("t", 3, first) == BroughtToMind("t", 3, [], 1000, 50)
 

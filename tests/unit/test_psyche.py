@@ -98,6 +98,8 @@ def test_a_change_is_told_only_when_it_is_one() -> None:
     live(growth, 1_000.0, "novelty", moved(dopamine=7), halved)
     assert not untold(growth)
     live(growth, 1_001.0, "praise", NOTHING, halved)
+    assert not untold(growth), "a small change waits for the next one"
+    live(growth, 1_002.0, "praise", NOTHING, halved)
     assert untold(growth)
     growth.told = dict(growth.gains)
     assert not untold(growth)

@@ -247,6 +247,29 @@ async def test_who_overspent_unseen_and_does_not_obey_is_stopped(book: Book, mon
     assert watched.stopped == ["arya"]
 
 
+async def test_who_has_spent_most_of_a_day_feels_it_once_and_is_not_frozen(book: Book) -> None:
+    watched = Watched(book, Budget(day_calls=5))
+    living = None
+    for number in range(5):
+        id_ = new_id()
+        await watched.bus.append(reserved(id_, 0), dataclasses.replace(called(id_, 0), id=new_id()))
+        if number == 3:
+            await watched.clerk.remember()
+            living = asyncio.create_task(watched.clerk.live())
+    for _ in range(400):
+        if found := [each for each in watched.bus.events if each.kind == "stimulus"]:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    found = [each for each in watched.bus.events if each.kind == "stimulus"]
+    assert [(each.data["stimulus"], each.source) for each in found] == [("budget_low", "purser")]
+    assert "of 5 model calls are spent today (day_calls)" in found[0].data["reason"]
+    assert not [each for each in watched.bus.events if each.kind == "agent_frozen"]
+    assert living
+    living.cancel()
+    await asyncio.wait([living])
+
+
 async def test_whom_a_person_thawed_after_it_overspent_is_not_frozen_for_it_again(book: Book) -> None:
     watched = Watched(book, Budget(day_calls=1))
     await watched.bus.append(reserved("a", 0), reserved("b", 0), fact(AgentThawed(), "thaw", 0))

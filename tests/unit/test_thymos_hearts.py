@@ -5,6 +5,7 @@ import dataclasses
 import json
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -137,7 +138,7 @@ async def test_what_was_to_be_told_when_thymos_died_is_told_by_its_next_life(tmp
     world = World(tmp_path)
     with world.thymos() as (hearts, _):
         await hearts.remember()
-        await world.happens(Stimulus("novelty"), UserMessage("well done, excellent work!"), Stimulus("novelty"))
+        await world.happens(*[Stimulus("novelty"), UserMessage("well done, excellent work!")] * 3)
         for each in world.bus.events:
             hearts.take(each)
             hearts._seen = each.seq
@@ -219,6 +220,46 @@ async def test_other_settings_are_felt_as_if_they_had_always_been_so(tmp_path: P
         assert packed(hearts) == again
 
 
+async def test_a_death_while_somebody_is_felt_anew_begins_again_with_them(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.happens(*[ToolResponse("t", "c", "exec", ok=False, text="", outcome="failed")] * 3)
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+    world.natures = {"arya": nature(Agent(glands=Glands(cortisol_baseline=30.0)))}
+    with world.thymos() as (hearts, _):
+        read = hearts._read
+
+        async def dies(query: Any, until: int = 0) -> None:
+            await read(query, 2)
+            raise RuntimeError("killed")
+
+        hearts._read = dies  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError):
+            await hearts.remember()
+        hearts.commit()
+    with world.thymos() as (hearts, answers):
+        await hearts.remember()
+        assert len((await answers.why({"agent": "arya", "hormone": "frustration"}))["moves"]) == 3
+        assert hearts.being("arya").moves == 3
+
+
+async def test_what_is_folded_is_never_written_without_its_place_in_the_journal(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    held = threading.Event()
+    world.packages = Subscribers({"slow": lambda _: held.wait(5)})
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+        task = asyncio.create_task(hearts.live())
+        await world.happens(UserMessage("hello"))
+        await asyncio.sleep(0.1)  # the package thinks
+        hearts.commit()
+        seen, _told = hearts._diary.cursor()
+        assert (seen, hearts.being("arya").moves) == (0, 0)
+        held.set()
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_bad_facts_are_left_out_and_leaps_of_the_clock_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     world = World(tmp_path)
     await world.happens(Stimulus("hunger"), Stimulus("praise", -1.0), Stimulus("praise", float("nan")), UserMessage("hi"))
@@ -230,7 +271,7 @@ async def test_bad_facts_are_left_out_and_leaps_of_the_clock_counted(tmp_path: P
         await hearts.remember()
         shown = await answers.show({"agent": "arya"})
         assert all(0 <= level <= 100 for level in shown["levels"].values())
-        assert hearts.status == "1 feels, the clock went back 1 times"
+        assert hearts.status == "idle; the journal's clock went back 1 times"
     assert caplog.text.count("is left out") == 4
     assert "there is no stimulus 'hunger'" in caplog.text
 

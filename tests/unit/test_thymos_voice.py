@@ -109,3 +109,7 @@ def test_every_share_stays_within_its_bounds(found: tuple[float, ...]) -> None:
     assert set(told) == set(SHARES)
     for name, (least, most) in SHARES.items():
         assert least <= told[name] <= most
+
+
+def test_whoever_feels_as_usual_has_the_means_that_are_configured() -> None:
+    assert shares(born()) == dict.fromkeys(SHARES, 1.0)
