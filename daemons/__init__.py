@@ -38,7 +38,7 @@ TREE = (
     ChildSpec(name="purser", kind="purser", awaited=False),  # nor it: what it missed it reads
 )
 
-#: Kinds whose modules the root does not import before it forks: they need libraries nobody else does, and would make all others heavy.
+#: Kinds whose modules the root does not import before it forks: they bring libraries that would make all others heavy.
 _APART = ("mneme",)
 
 

@@ -82,13 +82,13 @@ def hit_lines(hits: list[dict[str, Any]], columns: int, *, explain: bool) -> Ite
     for place, each in enumerate(hits, 1):
         who = ", ".join(part for part in (when(each["ts"]), each["session"], each["speaker"]) if part)
         yield one_line(f"{place}. {each['text']}", columns)
-        yield one_line(f"   {who}  [{each['id']}]", columns)
+        yield "   " + one_line(f"{who}  [{each['id']}]", columns - 3)
         if explain:
             parts = "  ".join(f"{name} {value:.3f}" for name, value in each.get("parts", {}).items())
-            yield one_line(f"   {each['score']:.4f}: {parts}", columns)
+            yield "   " + one_line(f"{each['score']:.4f}: {parts}", columns - 3)
             for other in each.get("around", ()):
                 mark = ">" if other["id"] == each["id"] else " "
-                yield one_line(f"   {mark} {other['speaker']}: {other['text']}", columns)
+                yield f"   {mark} " + one_line(f"{other['speaker']}: {other['text']}", columns - 5)
 
 
 def _many(home: Home, name: str, path: Path, how: dict[str, Any]) -> None:
@@ -200,7 +200,7 @@ def show(context: typer.Context, name: Name, memory: Id, *, as_json: AsJson = Fa
         print(clean(f"  superseded by {each['id']}: {each['text']}"))
     for each in told["around"]:
         mark = ">" if each["id"] == found["id"] else " "
-        print(one_line(f"{mark} {each['speaker']}: {each['text']}", width()))
+        print(f"{mark} " + one_line(f"{each['speaker']}: {each['text']}", width() - 2))
 
 
 @app.command()

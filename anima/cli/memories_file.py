@@ -1,6 +1,5 @@
 """`memory import`, `export`, `reindex`: memories of an agent as a file, and all of them anew."""
 
-import asyncio
 import json
 import sys
 import time
@@ -197,6 +196,8 @@ class Bar:
 
 async def _patiently(bus: "Bus", verb: str, **fields: Any) -> dict[str, Any]:
     """Ask until there is an answer; a mneme that died is started again, and what it had taken it knows."""
+    import asyncio
+
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -211,6 +212,8 @@ async def _patiently(bus: "Bus", verb: str, **fields: Any) -> dict[str, Any]:
 
 async def _until_woven(bus: "Bus", name: str) -> None:
     """Wait until there are vectors for everything; a remark if there is no model to make them."""
+    import asyncio
+
     bar: Bar | None = None
     while True:
         told = await _patiently(bus, "stats", agent=name)

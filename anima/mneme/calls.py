@@ -16,7 +16,7 @@ from anima.mneme.finder import Finder, in_sight
 from anima.mneme.recalling import told
 from anima.mneme.scribe import Scribe
 from anima.mneme.secrets import cleaned
-from anima.mneme.store import Memory, Store
+from anima.mneme.store import Lens, Memory, Store
 from anima.mneme.views import text
 from anima.wire.events import Body, GoalChanged, GoalFinished, GoalSet, event
 from anima.wire.memories import bare, key
@@ -74,7 +74,8 @@ class Calls:
         now = time.time()
         days, limit = float(args.get("days", 0)), int(args.get("limit", 8))
         since = now - days * 86_400 if days > 0 else None
-        found = await self._finder.find(about["agent"], str(args["query"]), limit, session=about["session"], since=since)
+        lens = Lens(about["session"], since=since, now=now)
+        found = await self._finder.find(about["agent"], str(args["query"]), limit, lens)
         if not found:
             return f"nothing comes to mind about '{str(args['query'])[:80]}'", {"recalled": []}
         lines = [told(each.memory, now) for each in found]

@@ -5,7 +5,6 @@ whoever was answered finds what it told.
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from anima.mneme.folding import Wish
 from anima.mneme.importing import batch_id, read_row
 from anima.mneme.scribe import Scribe
 from anima.mneme.secrets import cleaned
-from anima.mneme.store import Memory, Store
+from anima.mneme.store import Lens, Memory, Store
 from anima.mneme.views import full, number, row, text
 from anima.wire.events import Body, Event, MemoriesImported, MemoryChanged, MemoryStored, event
 from anima.wire.frames import pack
@@ -59,18 +58,10 @@ class Desk:
         """Memories in the order of time: {"rows", "more"}; the next page is asked for with the last id as `after`."""
         agent, after = text(asked, "agent"), text(asked, "after", "")
         limit = int(number(asked, "limit", 100, _PAGE_MAX))
-        kinds = asked.get("sorts") or None
         session = asked.get("session") or None
+        lens = Lens(session, only_session=True, kinds=tuple(asked.get("sorts") or ()), since=asked.get("since"))
         await self._scribe.reached(int(number(asked, "seen", 0)), SETTLED_S)
-        found = self._store.page(
-            agent,
-            kinds=tuple(kinds) if kinds else None,
-            session=session,
-            since=asked.get("since"),
-            before=asked.get("before"),
-            after_id=key(agent, after) if after else "",
-            limit=limit,
-        )
+        found = self._store.page(agent, lens, after_id=key(agent, after) if after else "", limit=limit)
         make = full if asked.get("full") else row
         rows: list[dict[str, Any]] = []
         size = 0
@@ -83,6 +74,7 @@ class Desk:
 
     async def show(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One memory, what it superseded or was superseded by, and what was said around it. Raises Refused if there is none."""
+        await self._scribe.reached(int(number(asked, "seen", 0)), SETTLED_S)
         memory = self._memory(text(asked, "agent"), text(asked, "id"))
         trail = self._store.get([memory.by]) if memory.by else []
         around = self._store.around(memory.id, int(number(asked, "around", 2, 50))) if memory.kind == "episode" else []
@@ -103,6 +95,8 @@ class Desk:
         if said.bare:
             raise Refused(f"that is a secret ({', '.join(said.found)}) and is not kept; keep secrets in secrets.toml")
         id_, cause = text(asked, "key", "") or new_id(), text(asked, "cause", "")
+        if told := self._store.get([key(agent, id_)]):  # the answer got lost, the wish did not
+            return {"id": id_, "how": "new", "old": "", "kept": told[0].text, "seq": told[0].seq}
         importance, shared = number(asked, "importance", 0.5, 1.0), bool(asked.get("shared", False))
         old, how = text(asked, "replaces", ""), "instead"
         if old:
@@ -170,7 +164,7 @@ class Desk:
 
     def pins(self, agent: str) -> list[Memory]:
         """What is pinned for an agent, oldest first."""
-        return [each for each in self._store.page(agent, kinds=("pin",), limit=_PAGE_MAX) if each.state == "live"]
+        return [each for each in self._store.page(agent, Lens(kinds=("pin",)), limit=_PAGE_MAX) if each.state == "live"]
 
     # -- a life lived elsewhere ------------------------------------------------------------------------------------------
 
@@ -215,8 +209,8 @@ class Desk:
 
     def _near(self, agent: str, session: str, said: str) -> list[tuple[str, str]]:
         """The facts in view of the session that have words in common with this one."""
-        view: Mapping[str, Any] = {"session": session or None, "kinds": ("fact",), "now": time.time()}
-        return [(hit.memory.id, hit.memory.text) for hit in self._store.search(agent, said, k=_NEAR, **view)]
+        lens = Lens(session or None, kinds=("fact",))
+        return [(hit.memory.id, hit.memory.text) for hit in self._store.search(agent, said, _NEAR, lens)]
 
     def _memory(self, agent: str, wanted: str) -> Memory:
         found = self._store.get([key(agent, wanted)])

@@ -31,10 +31,10 @@ _APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
 
 #: Verbs after which only one thing is true at a time; what stands before them and they themselves say what it is about.
 _ONLY_ONE = re.compile(
-    r"(?i)\b(?:name is|is called|is named|is \d+ years old|is married to|was born (?:in|on)|lives? (?:in|at|on|with)|moved to|"
-    r"works? (?:as|at|for|in)|favorite [\w ]{1,40}? is|birthday is|address is|number is|email is|(?:phone|job|age|wife|husband|"
-    r"partner|boss|dog|cat|car|password|time zone|language) is|prefers? to be called|heißt|wohnt in|lebt in|arbeitet (?:als|bei)|"
-    r"name ist|lieblings\w+ ist|geburtstag ist)(?:\s+|$)"
+    r"(?i)\b(?:name is|is called|is named|is \d+ years old|is married to|was born (?:in|on)|lives? (?:in|at|on|with)|"
+    r"moved to|works? (?:as|at|for|in)|favorite [\w ]{1,40}? is|birthday is|address is|number is|email is|"
+    r"(?:phone|job|age|wife|husband|partner|boss|dog|cat|car|time zone|language) is|prefers? to be called|heißt|wohnt in|"
+    r"lebt in|arbeitet (?:als|bei)|name ist|lieblings\w+ ist|geburtstag ist)(?:\s+|$)"
 )
 _SPELLED = (("favourite", "favorite"), ("colour", "color"))
 _SAME_ABOUT = {

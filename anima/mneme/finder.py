@@ -13,7 +13,7 @@ from anima.mneme.desk import SETTLED_S, SOURCE, Desk
 from anima.mneme.moods import Moods, felt
 from anima.mneme.recalling import AROUND_MAX, Occasion, chosen, recalled, standing
 from anima.mneme.scribe import Scribe, snapshots
-from anima.mneme.store import Memory, Store
+from anima.mneme.store import Hit, Lens, Memory, Store
 from anima.mneme.views import hit, number, text
 from anima.mneme.weaver import Weaver
 from anima.wire.events import Stimulus, event
@@ -49,28 +49,21 @@ class Finder:
         k, session = int(number(asked, "k", 10, _HITS_MAX)), text(asked, "session", "") or None
         reached = await self._scribe.reached(int(number(asked, "seen", 0)), SETTLED_S)
         explain = bool(asked.get("explain"))
-        hits = await self.find(
-            agent,
-            query,
-            k,
-            session=session,
-            only_session=bool(asked.get("only", True)),
-            since=asked.get("since"),
-            explain=explain,
-        )
+        only = bool(asked.get("only", True))
+        lens = Lens(session, only, since=asked.get("since"), now=time.time())
+        hits = await self.find(agent, query, k, lens, explain=explain)
         around = {each.memory.id: self._around(each.memory) for each in hits} if explain else {}
         told = [hit(each.memory, each.score, each.parts if explain else None, around.get(each.memory.id, ())) for each in hits]
         return {"query": query, "hits": told, "behind": not reached, "words_only": self._weaver.why}
 
-    async def find(self, agent: str, query: str, k: int, **how: Any) -> list[Any]:
+    async def find(self, agent: str, query: str, k: int, lens: Lens, *, explain: bool = False) -> list[Hit]:
         """Hits, best first; none for an empty query."""
         shown = query[:QUERY_CHARS_MAX]
         if not shown.strip() or k < 1:
             return []
         with self._weaver.searching():
             vector = await self._weaver.vector(shown)
-            how = {"only_session": False, **how}
-            return list(self._store.search(agent, shown, k=k, vector=vector, now=time.time(), **how))
+            return self._store.search(agent, shown, k, lens, vector=vector, explain=explain)
 
     async def recall(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What stands beside the conversation of a message: {"inserts": [[place, name, text]...], "ids"}.
@@ -96,13 +89,13 @@ class Finder:
         await self._feel(agent, occasion, [each for each in found if bare(each.id) in shown.ids])
         return {"inserts": [*before, *shown.inserts], "ids": shown.ids}
 
-    async def _hits(self, agent: str, said: str, goals: Sequence[Memory], occasion: Occasion) -> list[Any]:
+    async def _hits(self, agent: str, said: str, goals: Sequence[Memory], occasion: Occasion) -> list[Hit]:
         """What the message brings to mind, and then what the newest goals do."""
-        view = {"session": occasion.session, "kinds": _EPISODIC, "mood": await self._moods.of(agent)}
-        hits = {each.memory.id: _Found(each.memory, each.score) for each in await self.find(agent, said, _RECALLED_MAX, **view)}
+        lens = Lens(occasion.session, kinds=_EPISODIC, mood=await self._moods.of(agent), now=time.time())
+        hits = {each.memory.id: each for each in await self.find(agent, said, _RECALLED_MAX, lens)}
         for goal in goals[-_GOALS_MAX:]:
-            for each in await self.find(agent, goal.text, _RECALLED_MAX // 3, **view):
-                hits.setdefault(each.memory.id, _Found(each.memory, each.score * _GOAL_WEIGHT))
+            for each in await self.find(agent, goal.text, _RECALLED_MAX // 3, lens):
+                hits.setdefault(each.memory.id, Hit(each.memory, each.score * _GOAL_WEIGHT))
         return list(hits.values())
 
     async def _feel(self, agent: str, occasion: Occasion, shown: Sequence[Memory]) -> None:
@@ -121,7 +114,7 @@ class Finder:
 
     def goals(self, agent: str, session: str) -> list[Memory]:
         """The goals that are not finished, of this conversation or shared, oldest first."""
-        found = self._store.page(agent, kinds=("goal1", "goal2"), limit=_HITS_MAX)
+        found = self._store.page(agent, Lens(kinds=("goal1", "goal2")), limit=_HITS_MAX)
         return [each for each in found if each.state == "live" and not each.data.get("outcome") and in_sight(each, session)]
 
     async def stats(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -144,14 +137,6 @@ class Finder:
     def _around(self, memory: Memory) -> list[Memory]:
         """What was said right before and after it."""
         return self._store.around(memory.id, 1) if memory.kind == "episode" else []
-
-
-class _Found:
-    """A hit whose score was weighed."""
-
-    def __init__(self, memory: Memory, score: float) -> None:
-        self.memory = memory
-        self.score = score
 
 
 def in_sight(memory: Memory, session: str) -> bool:

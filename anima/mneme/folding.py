@@ -114,7 +114,7 @@ class Batch:
         found = [self.put[id_]] if id_ in self.put else self._shelf.get([id_])
         return dataclasses.replace(found[0], **self.change.get(id_, {})) if found else None
 
-    # -- what was said and done --------------------------------------------------------------------------------------------
+    # -- what was said and done ------------------------------------------------------------------------------------------
 
     def _episode(self, event: Event, speaker: str, text: str, importance: float = 0.5) -> None:
         clean = cleaned(text[:EPISODE_CHARS_MAX], self._secrets)
@@ -137,7 +137,7 @@ class Batch:
         if isinstance(ids, list):
             self.touched += [(key(event.agent, each), event.ts) for each in ids if isinstance(each, str) and each]
 
-    # -- what is made of memories ------------------------------------------------------------------------------------------
+    # -- what is made of memories ----------------------------------------------------------------------------------------
 
     def _stored(self, event: Event, stored: MemoryStored) -> None:
         data = {"about": stored.about} if stored.about else {}
@@ -161,11 +161,11 @@ class Batch:
 
     def _row(self, agent: str, row: dict[str, Any], origin: str) -> None:
         more: dict[str, Any] = {name: row.get(name, usual) for name, (_, usual) in MORE.items()}
-        by = more.pop("by")
+        by, kind = more.pop("by"), more.pop("sort")
         memory = Memory(
             id=key(agent, row["id"]),
             agent=agent,
-            kind=more.pop("sort"),
+            kind=kind,
             session=row["session"],
             speaker=row["speaker"],
             text=row["text"],
@@ -198,11 +198,12 @@ class Batch:
             case _:
                 pass
 
-    # -- how -----------------------------------------------------------------------------------------------------------------
+    # -- how -------------------------------------------------------------------------------------------------------------
 
     def _add(self, event: Event, kind: str, text: str, **more: Any) -> None:
         id_ = key(event.agent, event.id)
-        about = {"session": event.session, "ts": event.ts, "seq": event.seq, "source": event.source}
+        about: dict[str, Any] = {"session": event.session, "ts": event.ts, "seq": event.seq}
+        about["source"] = event.source if kind == "episode" else event.cause or event.source
         self.put.setdefault(id_, Memory(id=id_, agent=event.agent, kind=kind, text=text, **about, **more))
 
     def _alter(self, id_: str, changes: dict[str, Any]) -> None:

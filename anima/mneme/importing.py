@@ -22,7 +22,7 @@ _ID_CHARS_MAX = 200
 _MS_FROM = 1e11  # an epoch beyond this (the year 5138) is told in milliseconds
 _YEARS = range(1, 9999)
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = re.findall(r"\w+", "january february march april may june july august september october november december")
 _TIME = re.compile(r"(?i)\b(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s*(?:([ap])\.?m\.?)|\b(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _DAY_FIRST = re.compile(r"(?i)\b(\d{1,2})(?:st|nd|rd|th)?\.?\s+(?:of\s+)?([a-z]{3,9})\.?,?\s+(\d{4})\b")
 _MONTH_FIRST = re.compile(r"(?i)\b([a-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})\b")
@@ -136,11 +136,12 @@ def _written(text: str) -> datetime | None:
         month, day, year = month_first.groups()
     else:
         return None
-    if month[:3].lower() not in _MONTHS or int(year) not in _YEARS:
+    number = next((at for at, name in enumerate(_MONTHS, 1) if name.startswith(month.lower())), 0)
+    if not number or int(year) not in _YEARS:
         return None
     hour, minute, second = _time_of_day(text)
     try:
-        return datetime(int(year), _MONTHS.index(month[:3].lower()) + 1, int(day), hour, minute, second, tzinfo=UTC)
+        return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
 

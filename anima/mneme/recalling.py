@@ -1,4 +1,4 @@
-"""What comes to mind before a turn, as the model is shown it: within its budget, without what it sees anyway, with age and source.
+"""What comes to mind before a turn, as a model is shown it: within its budget, nothing it sees anyway, with age and source.
 
 snapshots   of this conversation: weeks first, then hours; they change seldom, so they stand before the window
 pinned      memories pinned for good, and the goals
@@ -63,15 +63,11 @@ class Shown:
 
 
 def in_view(memory: Memory, occasion: Occasion) -> bool:
-    """Whether the model sees it in its window anyway. What was imported stands in no window."""
-    if bare(memory.id) == occasion.turn or memory.data.get("turn") == occasion.turn != "":
+    """Whether the model sees it in its window anyway. What was imported, or added by a person, stands in no window."""
+    if bare(memory.id) == occasion.turn:
         return True
-    return (
-        bool(memory.seq)
-        and memory.kind == "episode"
-        and memory.session == occasion.session
-        and memory.seq >= occasion.since > 0
-    )
+    said = memory.kind == "episode" or memory.source not in ("", "mneme")  # a fact's source is the call that kept it
+    return said and bool(memory.seq) and memory.session == occasion.session and memory.seq >= occasion.since > 0
 
 
 def chosen(hits: Iterable[Scored], occasion: Occasion) -> list[Memory]:

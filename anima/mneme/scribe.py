@@ -15,7 +15,7 @@ from anima.bus.bus import Bus
 from anima.errors import BadMessage, Unavailable
 from anima.mneme.folding import Batch, Wish
 from anima.mneme.moods import Moods
-from anima.mneme.store import Memory, Store
+from anima.mneme.store import Lens, Memory, Store
 from anima.wire.events import Event
 from anima.wire.frames import Query
 
@@ -42,7 +42,7 @@ class Scribe:
         self.secrets = 0  #: secrets that were met and not kept, in this life
         self.grant: Grant | None = None
 
-    # -- what is asked of the store while events are folded -------------------------------------------------------------------
+    # -- what is asked of the store while events are folded --------------------------------------------------------------
 
     def get(self, ids: Sequence[str]) -> list[Memory]:
         """See folding.Shelf."""
@@ -52,7 +52,7 @@ class Scribe:
         """See folding.Shelf."""
         return snapshots(self._store, agent, session)
 
-    # -- following -------------------------------------------------------------------------------------------------------------
+    # -- following -------------------------------------------------------------------------------------------------------
 
     async def remember(self) -> None:
         """Read what happened while nobody listened; waits for the journal as long as it takes."""
@@ -69,7 +69,7 @@ class Scribe:
         self._reach(max(self.cursor, page.head))
 
     async def live(self) -> None:
-        """Remember what happens, without end. Raises Unavailable if the journal has lost what was read; then all is read anew."""
+        """Remember what happens, without end. Raises Unavailable if the journal has lost what was read: it is read anew."""
         heard: asyncio.Queue[Event] = asyncio.Queue(maxsize=BATCH_ROWS)
         listening = asyncio.create_task(self._listen(heard))
         try:
@@ -135,7 +135,7 @@ class Scribe:
         self._store.apply(cursor=0)
         self.cursor = self._kept = 0
 
-    # -- being waited for --------------------------------------------------------------------------------------------------------
+    # -- being waited for ------------------------------------------------------------------------------------------------
 
     def _reach(self, seq: int) -> None:
         self.cursor = seq
@@ -175,7 +175,7 @@ def portions(events: Sequence[Event]) -> Iterator[list[Event]]:
 
 def snapshots(store: Store, agent: str, session: str) -> list[Memory]:
     """The snapshots of a session that are shown, oldest first."""
-    found = store.page(agent, kinds=("snapshot1", "snapshot2"), session=session, limit=_SNAPSHOTS_MAX)
+    found = store.page(agent, Lens(session, only_session=True, kinds=("snapshot1", "snapshot2")), limit=_SNAPSHOTS_MAX)
     return [each for each in found if each.state == "live"]
 
 

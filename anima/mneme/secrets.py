@@ -28,8 +28,8 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )
 _NAMED = re.compile(
-    r"(?i)(?P<what>\b(?:pass(?:word|wort|phrase|code)|kennwort|api[ _-]?key|secret[ _-]?key|access[ _-]?token|auth[ _-]?token|pin)"
-    r"\b(?:\s+(?:is|ist|lautet))?\s*[:=]?\s+|\b(?:password|passwort|secret|token|api_?key)\s*[:=]\s*)"
+    r"(?i)(?P<what>\b(?:pass(?:word|wort|phrase|code)|kennwort|api[ _-]?key|secret[ _-]?key|access[ _-]?token|auth[ _-]?token|"
+    r"pin)\b(?:\s+(?:is|ist|lautet))?\s*[:=]?\s+|\b(?:password|passwort|secret|token|api_?key)\s*[:=]\s*)"
     r"(?P<value>[\"'`]?[^\s\"'`]{4,400}[\"'`]?)"
 )
 _DIGITS = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")

@@ -13,7 +13,6 @@ from anima.errors import AnimaError
 from anima.mneme.store import Store
 
 PIECE_TEXTS = 8  # read at once: a search waits for no more than that
-_COUNTED_MAX = 100_000
 _CALM_S = 0.02  # after a search, before reading on: another one may follow
 _log = logging.getLogger(__name__)
 
@@ -67,8 +66,8 @@ class Weaver:
                 await self._grown.wait()
                 continue
             self.idle.clear()
-            while self._searching:
-                await asyncio.sleep(_CALM_S)  # noqa: ASYNC110 - a search ends by itself
+            while self._searching:  # noqa: ASYNC110 - a search ends by itself
+                await asyncio.sleep(_CALM_S)
             vectors = await asyncio.to_thread(self._embedder.embed, [text for _, text in rows])
             self._store.embedded(
                 [(memory, vector) for (memory, _), vector in zip(rows, vectors, strict=True)], self._embedder.model
@@ -76,7 +75,7 @@ class Weaver:
 
     def left(self) -> int:
         """How many memories have no vector yet; 0 without a model."""
-        return len(self._store.unembedded(_COUNTED_MAX, self._embedder.model)) if self._embedder else 0
+        return self._store.unembedded_count(self._embedder.model) if self._embedder else 0
 
     @contextlib.contextmanager
     def searching(self) -> Iterator[None]:
