@@ -87,7 +87,7 @@ def forget(memory: _Id, reason: _Note = "") -> Result:
 
     Args:
         memory: its id, as recall shows it
-        reason: why
+        reason: why, in a sentence
     """
     return _asked(memory=memory, reason=reason)
 
