@@ -96,6 +96,12 @@ def _snapshot(data: Data) -> str:
     return f"level {data['level']}, {data['since']} to {data['until']}, by {data['model']}: {visible(data['text'])}"
 
 
+def _minded(data: Data) -> str:
+    names = ", ".join(visible(str(each[1])) for each in data["inserts"]) or "nothing"
+    recalled = len(data.get("recalled", ()))
+    return f"step {data['step']} · {names}{f' · {recalled} memories' if recalled else ''}"
+
+
 def _id(data: Data) -> str:
     return str(data["intent"])[:_SHORT]
 
@@ -112,6 +118,7 @@ _BY_KIND: dict[str, Callable[[Data], str]] = {
     "sandbox_settled": _settled,
     "model_called": _thought,
     "budget_reserved": _reserved,
+    "brought_to_mind": _minded,
     "memories_imported": _imported,
     "memory_changed": _changed,
     "snapshot_stored": _snapshot,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima.bus.bus import Answer, Bus
-from anima.errors import AnimaError
+from anima.errors import AnimaError, Refused
 from anima.ids import derived_id
 from anima.limits import recall_behind_s
 from anima.mneme.desk import SETTLED_S, SOURCE, Desk
@@ -41,7 +41,9 @@ class Finder:
 
     def verbs(self) -> dict[str, Answer]:
         """What is answered here."""
-        return {"search": self.search, "recall": self.recall, "stats": self.stats, "reached": self.reached}
+        return {"search": self.search, "recall": self.recall, "stats": self.stats, "reached": self.reached} | {
+            "reindex": self.reindex
+        }
 
     async def search(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The memories that fit a query best: {"query", "hits", "behind", "words_only"}. With `only` those of the session."""
@@ -133,6 +135,16 @@ class Finder:
         """Wait until everything up to `seq` is remembered: {"reached", "cursor"}."""
         done = await self._scribe.reached(int(number(asked, "seq", 0)), SETTLED_S)
         return {"reached": done, "cursor": self._scribe.cursor}
+
+    async def reindex(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Make all vectors of an agent anew, in the background: {"model"}. Raises Refused if there is no model to make them."""
+        if self._weaver.why:
+            raise Refused(f"there are no vectors to make anew: {self._weaver.why}")
+        if (wanted := text(asked, "model", "")) not in ("", self._weaver.model):
+            raise Refused(f"this house runs the embedding model {self._weaver.model}, not {wanted}; choose it in anima.toml")
+        self._store.unweave(text(asked, "agent"))
+        self._scribe.grown.set()
+        return {"model": self._weaver.model}
 
     def _around(self, memory: Memory) -> list[Memory]:
         """What was said right before and after it."""

@@ -78,7 +78,7 @@ class Scribe:
                 await asyncio.wait({getting, listening}, return_when=asyncio.FIRST_COMPLETED)
                 if not getting.done():
                     getting.cancel()
-                    listening.result()
+                    self._ended(listening)
                     return
                 events = [getting.result()]
                 while not heard.empty():
@@ -86,11 +86,16 @@ class Scribe:
                 for portion in portions(events):
                     await self.take(portion)
                     await asyncio.sleep(0)
+        finally:
+            listening.cancel()
+
+    def _ended(self, listening: "asyncio.Task[None]") -> None:
+        """Raise what ended the listening. If the journal has lost what was read, all is to be read again."""
+        try:
+            listening.result()
         except Unavailable:
             self.rewind()
             raise
-        finally:
-            listening.cancel()
 
     async def _listen(self, heard: "asyncio.Queue[Event]") -> None:
         async for event in self._bus.follow(since=self.cursor, strict=True):

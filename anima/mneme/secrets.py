@@ -34,6 +34,13 @@ _NAMED = re.compile(
 )
 _DIGITS = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
 
+#: Words that only name the secret.
+_NAMING = frozenset(
+    re.findall(
+        r"\w+", "my the this that your is are an it key keys api token password passwort card number secret pin mein das ist"
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
@@ -45,7 +52,8 @@ class Cleaned:
     @property
     def bare(self) -> bool:
         """Whether hardly anything is left beside the secrets."""
-        return bool(self.found) and len(re.findall(r"[^\W\d_]{2,}", re.sub(r"\[[^\]]*\]", "", self.text))) < 3  # noqa: PLR2004
+        left = re.findall(r"[^\W\d_]{2,}", re.sub(r"\[[^\]]*\]", "", self.text.casefold()))
+        return bool(self.found) and sum(word not in _NAMING for word in left) < 2  # noqa: PLR2004
 
 
 def cleaned(text: str, known: Iterable[str] = ()) -> Cleaned:

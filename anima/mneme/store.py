@@ -221,6 +221,9 @@ class Store:
         """How many have none."""
         return 0
 
+    def unweave(self, agent: str) -> None:
+        """Forget the vectors of an agent, so that they are made anew."""
+
     def embedded(self, rows: Sequence[tuple[str, Any]], model: str) -> None:
         """Keep the vectors (id, vector) of that model."""
 

@@ -287,6 +287,27 @@ async def test_lines_of_a_file_are_taken_once_and_a_broken_one_is_named(connecti
         )
 
 
+async def test_a_full_disk_takes_nothing_away_and_the_same_import_goes_on_when_there_is_room(connection: Connection) -> None:
+    bus = Loopback()
+    lines = [
+        [number, json.dumps({"id": f"{number}", "ts": "8 May 2023", "text": f"turn {number} " * 50})] for number in range(200)
+    ]
+    mneme = Mneme(bus, connection)
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    living = asyncio.create_task(mneme.scribe.live())
+    importing = asyncio.create_task(mneme.ask("import", lines=lines))
+    with pytest.raises(Unavailable, match="disk is full"):
+        await living  # and the supervisor starts another one
+    importing.cancel()
+    assert mneme.store.cursor() == 0
+    connection.execute("PRAGMA max_page_count = 1000000")
+    async with alive(bus, connection) as mneme:
+        told = await mneme.ask("import", lines=lines)
+        assert told["new"] + told["known"] == 200
+        assert mneme.store.counts("arya") == {"episode": 200}
+
+
 async def test_what_is_exported_and_imported_is_the_same(connection: Connection) -> None:
     bus = Loopback()
     async with alive(bus, connection) as mneme:
