@@ -78,7 +78,8 @@ def _settings(kind: str, home: Home, house: House) -> str:
     """Changes when a process of the infrastructure must be started anew to know its settings."""
     match kind:
         case "purser":  # what agents may spend
-            return digest(house_digest(house), house.budget, sorted(read_wards(home, house).items(), key=lambda ward: ward[0]))
+            told = (house.budget, house.models, house.definitions)
+            return digest(house_digest(house), *told, sorted(read_wards(home, house).items(), key=lambda ward: ward[0]))
         case "thymos":  # how they feel
             natures = sorted((name, nature.digest) for name, nature in read_natures(home).items())
             return digest(house_digest(house), natures)

@@ -8,34 +8,40 @@ Dies:  75 when the disk fails or the journal has lost what was read, 78 when the
 """
 
 import asyncio
+import os
 from contextlib import closing
 from functools import partial
 from importlib.resources import files
 
 from anima.bus.client import connect
-from anima.errors import AnimaError
+from anima.errors import AnimaError, ConfigError
+from anima.nous.choose import Access, about
+from anima.nous.model import Done
 from anima.paths import Home
 from anima.process.process import Process
 from anima.purser.account import day_of
-from anima.purser.book import Book
+from anima.purser.book import Book, Call
 from anima.purser.clerk import Clerk
 from anima.purser.wards import house_ward, read_wards
 from anima.store.database import open_database
 from anima.supervisor import control
+from anima.wire.spending import UNKNOWN_USD
 
 
 async def main(process: Process) -> None:
     """Live until told to stop; raises what ended it early."""
     home = process.home
-    house = house_ward(process.settings)
-    wards = read_wards(home, process.settings)
+    settings = process.settings
+    house = house_ward(settings)
+    wards = read_wards(home, settings)
+    prices = partial(price_of, Access(os.environ, models=settings.models, definitions=settings.definitions))
 
     def day(agent: str, ts: float) -> str:
         return day_of(ts, wards.get(agent, house).zone)
 
     with closing(open_database(home.purser, files("anima.purser") / "schema")) as connection:
         async with connect(home) as bus:
-            clerk = Clerk(bus, Book(connection, day), wards, house, partial(stop_agent, home))
+            clerk = Clerk(bus, Book(connection, day, prices), wards, house, partial(stop_agent, home))
             await bus.serve(process.name, {"budget": clerk.budget})
             await process.patiently(clerk.remember(), "waiting for the journal")
             process.ready("idle")
@@ -47,6 +53,16 @@ async def main(process: Process) -> None:
                 living.result()
             living.cancel()
             await asyncio.wait([living])
+
+
+def price_of(access: Access, call: Call) -> float:
+    """What a call costs by the house's prices, in US dollars; UNKNOWN_USD for a model they do not know."""
+    try:
+        price = about(call.model, access).price
+    except ConfigError:
+        return UNKNOWN_USD
+    done = Done("", call.tokens_in, call.tokens_out, call.cache_read, call.cache_written)
+    return price.of(done) if price else UNKNOWN_USD
 
 
 async def stop_agent(home: Home, name: str) -> None:

@@ -7,12 +7,12 @@ transaction that a death takes, and a book that is lost is written again.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from anima.purser.account import KINDS, NOTHING, Entry, Sum, opened, settled, unreserved
 from anima.store.database import Connection
 from anima.wire.events import ChoreCalled, Event, ModelCalled, Reflected
-from anima.wire.spending import AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
+from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 
 READS = (*KINDS, "agent_frozen", "agent_thawed")  #: the kinds of event that it is about
 
@@ -29,12 +29,23 @@ class Frozen:
     reason: str
 
 
-class Book:
-    """`day` tells on which day of an agent a moment (seconds since 1970) falls."""
+Call = ModelCalled | Reflected | ChoreCalled
+C = TypeVar("C", bound=Call)
+PriceOf = Callable[[Call], float]  #: what a call costs by the house's table, in US dollars, or UNKNOWN_USD
 
-    def __init__(self, connection: Connection, day: Callable[[str, float], str]) -> None:
+
+class Book:
+    """`day` tells on which day of an agent a moment (seconds since 1970) falls, `price_of` what calls cost.
+
+    An agent says what its calls cost; if the table says more, the table is believed.
+    """
+
+    def __init__(
+        self, connection: Connection, day: Callable[[str, float], str], price_of: PriceOf = lambda _: UNKNOWN_USD
+    ) -> None:
         self._db = connection
         self._day = day
+        self._price_of = price_of
 
     @property
     def cursor(self) -> int:
@@ -49,11 +60,11 @@ class Book:
             case BudgetReserved() as body:
                 self._put(opened(event, body, self._day(event.agent, event.ts)), event.seq)
             case ModelCalled(reservation="") as body:
-                self._put(unreserved(event, body, self._day(event.agent, event.ts)), event.seq)
+                self._put(unreserved(event, self._priced(body), self._day(event.agent, event.ts)), event.seq)
             case (ModelCalled() | Reflected() | ChoreCalled()) as body if (
                 entry := self._entry(body.reservation)
             ) and not entry.settled:
-                self._put(settled(entry, body), event.seq)
+                self._put(settled(entry, self._priced(body)), event.seq)
             case BudgetReleased(id) if (entry := self._entry(id)) and not entry.settled:
                 self._put(replace(entry, amount=NOTHING, settled=True), event.seq)
             case AgentFrozen(reason):
@@ -105,6 +116,10 @@ class Book:
         """All agents that ever spent anything, or are frozen."""
         rows = self._db.execute("SELECT DISTINCT agent FROM entries UNION SELECT agent FROM frozen ORDER BY 1")
         return [agent for (agent,) in rows]
+
+    def _priced(self, body: C) -> C:
+        """The call, at the higher of what its agent and the table say."""
+        return replace(body, cost_usd=max(body.cost_usd, self._price_of(body)))
 
     def _sum(self, where: str, values: tuple[object, ...]) -> Sum:
         row = self._db.execute(f"SELECT {_SUMS} FROM entries WHERE {where}", values).fetchone()  # noqa: S608 - our own words

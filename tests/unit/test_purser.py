@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anima.bus.loopback import Loopback
-from anima.config.schema import Budget
+from anima.config.schema import Budget, Definition
 from anima.ids import new_id
 from anima.journal.admission import Entry
 from anima.journal.claims import PERSON, claims, is_person
+from anima.nous.choose import Access
 from anima.purser import clerk as clerk_module
 from anima.purser.account import Account, Sum, cause_of, day_of, zone_of
 from anima.purser.book import Book
@@ -27,7 +28,8 @@ from anima.purser.wards import Ward
 from anima.store.database import open_database
 from anima.wire.body import Body
 from anima.wire.events import Event, ModelCalled, event
-from anima.wire.spending import AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
+from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
+from daemons.purser import price_of
 
 DAY_S = 86_400.0
 AT_MOST = Sum(1, 100, 0.5, 60.0)  #: what each reservation of these tests is for
@@ -245,6 +247,34 @@ async def test_who_overspent_unseen_and_does_not_obey_is_stopped(book: Book, mon
             break
         await asyncio.sleep(0.01)
     assert watched.stopped == ["arya"]
+
+
+def test_an_agent_that_says_its_calls_cost_nothing_is_not_believed(tmp_path: Path) -> None:
+    def table(call: Any) -> float:
+        return call.tokens_in / 100 if call.model == "m" else UNKNOWN_USD
+
+    with closing(open_database(tmp_path / "purser.db", files("anima.purser") / "schema")) as connection:
+        book = Book(connection, lambda _, ts: day_of(ts), table)
+        stranger = dataclasses.replace(called("c", 6, usd=0.3).body, model="stranger")
+        for each in [
+            reserved("a", 1),
+            called("a", 2, tokens=50, usd=0.0),
+            reserved("b", 3),
+            called("b", 4, tokens=50, usd=0.7),
+            reserved("c", 5),
+            fact(stranger, "called-c", 6),
+        ]:
+            book.apply(each)
+        book.commit()
+        assert book.on("arya", day_of(1.0)).usd == pytest.approx(0.5 + 0.7 + 0.3)
+
+
+def test_the_purser_s_table_is_the_house_s() -> None:
+    access = Access({}, definitions={"mine": Definition(model="m", base_url="http://x", price_in=2.0, price_out=3.0)})
+    call = ModelCalled("t", 1, "mine:m", 1_000_000, 1_000_000, 1.0)
+    assert price_of(access, call) == pytest.approx(5.0)
+    assert price_of(access, dataclasses.replace(call, model="reflex")) == 0.0
+    assert price_of(access, dataclasses.replace(call, model="nobody:knows")) == UNKNOWN_USD
 
 
 async def test_who_has_spent_most_of_a_day_feels_it_once_and_is_not_frozen(book: Book) -> None:
