@@ -14,6 +14,9 @@ from typing import Any
 from anima.store.database import Connection
 
 TERMS_MAX = 64  # words of a query that are looked up
+_FIRST_LOOK, _LOOKED_PER_HIT = 256, 8  # rows that are taken by their words before it is known whose they are
+_LOOK_FURTHER = 32  # times as many, where too few of them could be seen
+_ALL = 1_000_000_000
 _TERM = re.compile(r"[^\W_]+")
 
 
@@ -59,6 +62,19 @@ class Lens:
     mood: Mapping[str, float] = field(default_factory=dict)  #: of the one who looks: what was kept in a like mood comes easier
     now: float = 0.0  #: seconds since 1970: what is old comes harder; 0 if age does not matter
 
+
+#: Words in nearly every sentence, English and German: what else is asked for decides, and these cost the most.
+_SAY_NOTHING = frozenset(
+    re.findall(
+        r"\w+",
+        """a about am an and any are as at be been but by can could did do does for from had has have he her him his how i if in
+        into is it its just me my no not of on or our she should so some than that the their them then there these they this
+        to up us was we were what when where which who whom whose why will with would you your
+        aber als am an auch auf aus bei bin bist da das dass dem den der des die du ein eine einen er es für hab habe haben hat
+        hatte ich ihm ihn ihr im in ist ja kann man mein mich mir mit nach nicht noch nur ob oder sein sich sie sind so über um
+        und uns von vor war was wann wer wo wie wir wird zu zum zur""",
+    )
+)
 
 _FIELDS = tuple(each.name for each in fields(Memory))
 _COLUMNS = ", ".join(f'm."{name}"' for name in _FIELDS)
@@ -112,26 +128,28 @@ class Store:
     def _put(self, memory: Memory) -> None:
         row = self._db.execute(_INSERT, [_packed(name, getattr(memory, name)) for name in _FIELDS]).fetchone()
         if row and memory.text and memory.state == "live":
-            self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row[0], memory.text))
+            self._db.execute("INSERT INTO words (rowid, speaker, text) VALUES (?, ?, ?)", (row[0], memory.speaker, memory.text))
 
     def _change(self, id_: str, changes: Mapping[str, Any]) -> None:
         if not changes:
             return
         if unknown := set(changes) - set(_FIELDS):
             raise ValueError(f"a memory has no {', '.join(unknown)}")
-        words = "text" in changes or "state" in changes
+        words = bool({"text", "speaker", "state"} & set(changes))
         if words:
             self._unword(id_)
         said = ", ".join(f'"{name}" = ?' for name in changes)
         values = [_packed(name, value) for name, value in changes.items()]
         self._db.execute(f"UPDATE memories SET {said} WHERE id = ?", (*values, id_))  # noqa: S608 - our own names
         if words:
-            self._db.execute(f"INSERT INTO words (rowid, text) SELECT n, text FROM memories WHERE id = ? AND {_WORDED}", (id_,))  # noqa: S608
+            insert = "INSERT INTO words (rowid, speaker, text) SELECT n, speaker, text FROM memories"
+            self._db.execute(f"{insert} WHERE id = ? AND {_WORDED}", (id_,))
 
     def _unword(self, id_: str) -> None:
         """Take a memory's words out; to be done while the row is as it was put in."""
         self._db.execute(
-            f"INSERT INTO words (words, rowid, text) SELECT 'delete', n, text FROM memories WHERE id = ? AND {_WORDED}",  # noqa: S608
+            "INSERT INTO words (words, rowid, speaker, text) SELECT 'delete', n, speaker, text FROM memories "  # noqa: S608
+            f"WHERE id = ? AND {_WORDED}",
             (id_,),
         )
 
@@ -199,17 +217,20 @@ class Store:
         explain: bool = False,  # noqa: ARG002 - the words are all there is
     ) -> list[Hit]:
         """The memories that fit best by their words (BM25), best first; none for a query without a word."""
-        terms = list(dict.fromkeys(term.casefold() for term in _TERM.findall(query)))[:TERMS_MAX]
-        if not terms:
-            return []
+        wanted = " OR ".join(f'"{term}"' for term in _terms(query))
         where, values = _narrowed(agent, lens)
-        wanted = " OR ".join(f'"{term}"' for term in terms)
-        rows = self._db.execute(
-            f"SELECT bm25(words), {_COLUMNS} FROM words JOIN memories m ON m.n = words.rowid "  # noqa: S608 - our own words
-            f"WHERE words MATCH ? AND {where} ORDER BY bm25(words), m.n LIMIT ?",
-            (wanted, *values, k),
+        query = (
+            f"SELECT found.rank, {_COLUMNS} "  # noqa: S608 - our own words
+            "FROM (SELECT rowid, rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) found "
+            f"JOIN memories m ON m.n = found.rowid WHERE {where} ORDER BY found.rank, m.n LIMIT ?"
         )
-        return [Hit(_memory(row[1:]), -row[0], {"words": -row[0]}) for row in rows]  # FTS5 gives what is better less
+        looked_at = max(_FIRST_LOOK, _LOOKED_PER_HIT * k)
+        while wanted:
+            rows = self._db.execute(query, (wanted, looked_at, *values, k)).fetchall()
+            if len(rows) >= k or looked_at >= _ALL:
+                return [Hit(_memory(row[1:]), -row[0], {"words": -row[0]}) for row in rows]  # FTS5 gives what is better less
+            looked_at *= _LOOK_FURTHER
+        return []
 
     # -- vectors ---------------------------------------------------------------------------------------------------------
 
@@ -226,6 +247,12 @@ class Store:
 
     def embedded(self, rows: Sequence[tuple[str, Any]], model: str) -> None:
         """Keep the vectors (id, vector) of that model."""
+
+
+def _terms(query: str) -> list[str]:
+    """The words to look for, each once: without those that say nothing, unless there are no others."""
+    terms = list(dict.fromkeys(term.casefold() for term in _TERM.findall(query)))
+    return ([term for term in terms if term not in _SAY_NOTHING] or terms)[:TERMS_MAX]
 
 
 def _narrowed(agent: str, lens: Lens) -> tuple[str, list[Any]]:

@@ -24,8 +24,10 @@ CREATE INDEX memories_by_time ON memories (agent, ts, n);
 CREATE INDEX memories_by_kind ON memories (agent, kind, ts, n);
 CREATE INDEX memories_by_session ON memories (agent, session, ts, n);
 
--- The words, of what is live alone; the text itself stands above.
-CREATE VIRTUAL TABLE words USING fts5 (text, content = 'memories', content_rowid = 'n', tokenize = 'porter unicode61 remove_diacritics 2');
+-- The words, of what is live alone; the text itself stands above. Who speaks is a word too: asked about Ada, what Ada said comes first.
+CREATE VIRTUAL TABLE words USING fts5 (
+    speaker, text, content = 'memories', content_rowid = 'n', tokenize = 'porter unicode61 remove_diacritics 2'
+);
 
 -- Up to where the journal was read; it moves in the transaction that stores what was found there.
 CREATE TABLE cursor (seq INTEGER NOT NULL);
