@@ -18,7 +18,7 @@ from anima.mneme.scribe import Scribe
 from anima.mneme.secrets import cleaned
 from anima.mneme.store import Lens, Memory, Store
 from anima.mneme.views import text
-from anima.wire.events import Body, GoalChanged, GoalFinished, GoalSet, event
+from anima.wire.events import Body, GoalChanged, GoalFinished, GoalSet, Stimulus, event
 from anima.wire.memories import bare, key
 
 _WHOLE = 2  # on each side of the middle, told in full
@@ -126,7 +126,8 @@ class Calls:
         goal, reached = self._goal(about, str(args["goal"])), bool(args.get("reached", True))
         outcome = "reached" if reached else "given_up"
         note = cleaned(str(args.get("note", "")), self._scribe.secret_values).text
-        await self._store_event(GoalFinished(bare(goal.id), outcome, note), about)
+        felt = [Stimulus("goal_reached", 1.0, goal.text[:200])] if reached else []
+        await self._store_event(GoalFinished(bare(goal.id), outcome, note), about, *felt)
         return f"{'reached' if reached else 'given up'}: {goal.text}", {"id": bare(goal.id), "outcome": outcome}
 
     # -- how -------------------------------------------------------------------------------------------------------------
@@ -145,7 +146,9 @@ class Calls:
             raise Refused(f"you have no open goal '{wanted[:60]}'; your goals: {named}")
         return found[0]
 
-    async def _store_event(self, body: Body, about: dict[str, Any]) -> None:
-        said = event(body, agent=about["agent"], session=about["session"], source=SOURCE, cause=about["cause"], id=about["key"])
-        (stored,) = await self._bus.append(said)
-        await self._scribe.reached(stored.seq, SETTLED_S)
+    async def _store_event(self, body: Body, about: dict[str, Any], *beside: Body) -> None:
+        """Store it, and what goes with it, in one transaction; found by whoever looks for it when this returns."""
+        ids = [about["key"], *(derived_id(about["key"], each.kind) for each in beside)]
+        where = {"agent": about["agent"], "session": about["session"], "source": SOURCE, "cause": about["cause"]}
+        stored = await self._bus.append(*(event(each, id=id_, **where) for each, id_ in zip((body, *beside), ids, strict=True)))
+        await self._scribe.reached(stored[-1].seq, SETTLED_S)

@@ -185,3 +185,17 @@ def test_a_house_goes_on_without_mneme_and_a_file_that_is_damaged_is_refused_and
     house.ctl("reset", "mneme")
     house.until_up("mneme")
     assert len(found(house, "Ada")) >= 2, "it is not written again from the journal"
+
+
+def test_a_name_that_was_told_once_is_known_when_the_window_shows_it_no_longer_also_without_a_model(house: House) -> None:
+    house.agent("arya", viewport={"window_tokens": 8_000})
+    house.start()
+    house.ask("arya", "my name is Ada")
+    for number in range(6):
+        assert (
+            house.ctl("ask", "arya", stdin=f"what do you think of chapter {number}?\n" + "lorem ipsum dolor " * 700).returncode
+            == 0
+        )
+    window = json.loads(house.ctl("viewport", "arya", "--json").stdout)
+    assert any("my name is" in each["what"] for each in window["left"]), "it never left the window"
+    assert house.ask("arya", "what is my name?") == "You said your name is Ada."

@@ -229,6 +229,7 @@ async def test_goals_and_pins_are_always_there_until_they_are_finished(connectio
         await mneme.tool("update_goal", goal=goal, note="asked Bob")
         assert "asked Bob" in (await mneme.shown())["goals"]
         await mneme.tool("finish_goal", goal=goal)
+        assert [each.data["stimulus"] for each in mneme.bus.events if each.kind == "stimulus"] == ["goal_reached"]
         with pytest.raises(Refused, match="no open goal"):
             await mneme.tool("finish_goal", goal=goal)
         await mneme.tool("pin", memory=first["data"]["id"], off=True)
