@@ -55,6 +55,8 @@ turn_grace_s = 3.0  # a turn that runs when the agent is stopped may end by itse
 record_part_bytes_max = 64 * MIB  # one part of a recorded call: a message with its pictures, or all that a model said
 feel_timeout_s = 0.03  # what a turn waits for its feelings at most; with all around it a turn is not 50 ms slower
 feel_pause_s = 5.0  # and so long they are not asked for again after that
+recall_timeout_s = 0.3  # what a turn waits for what comes to mind at most
+recall_behind_s = 0.15  # and mneme for what it has not read yet of what the asker has seen
 feelings_s = 1.0  # what a function of `anima.feelings` may take for one event before it is left out
 feelings_stimuli_max = 8  # and so much it may find in it
 hook_s = 5.0  # what a function of `anima.hooks` may take before it is left out
@@ -99,5 +101,6 @@ assert page_bytes_max + event_bytes_max <= message_bytes_max, "a page may oversh
 assert step_calls_max < batch_events_max
 assert batch_events_max <= credit_events_max
 assert calls_agent_max <= calls_running_max
+assert recall_behind_s < recall_timeout_s
 assert tool_spill_bytes_max < spill_folder_bytes_max
 assert tool_output_bytes <= tool_output_bytes_max < tool_result_bytes_max < event_bytes_max

@@ -61,6 +61,11 @@ class Home:
         return self.state / "journal.db"
 
     @property
+    def mneme(self) -> Path:
+        """What is remembered, of all agents."""
+        return self.state / "mneme.db"
+
+    @property
     def purser(self) -> Path:
         """The purser's book: what every call of a model took."""
         return self.state / "purser.db"

@@ -2,6 +2,7 @@
 
     supervisor            root: forks, restarts and outlives all others
     ├── journal           stores every fact and publishes it; owns journal.db and the bus sockets
+    ├── mneme             remembers for all agents: finds, forgets, brings to mind; owns mneme.db
     ├── thymos            feels: turns facts into hormones that decay, and those into words; owns thymos.db
     ├── sandbox           the hands: carries out every tool call in a jail, once; owns all that runs in them
     ├── purser            reads what agents spend on models and freezes the one that overspends; owns purser.db
@@ -31,10 +32,14 @@ _TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 #: Infrastructure, in the order of birth; agents follow, all at once.
 TREE = (
     ChildSpec(name="journal", kind="journal"),
+    ChildSpec(name="mneme", kind="mneme", awaited=False),  # nobody waits for it: without it a turn knows what its window shows
     ChildSpec(name="thymos", kind="thymos", awaited=False),  # nor it: an agent goes on with the last words it heard
     ChildSpec(name="sandbox", kind="sandbox", awaited=False),  # nobody needs it up: a call lies in the journal until it is
     ChildSpec(name="purser", kind="purser", awaited=False),  # nor it: what it missed it reads
 )
+
+#: Kinds whose modules the root does not import before it forks: they bring libraries that would make all others heavy.
+_APART = ("mneme",)
 
 
 def plan(home: Home, *, strict: bool) -> Plan:
@@ -62,7 +67,7 @@ def plan(home: Home, *, strict: bool) -> Plan:
             start_timeout_s=told.start_timeout_s,
             stop_timeout_s=told.stop_timeout_s,
             settings=_settings(spec.kind, home, house),
-            preload=(f"daemons.{spec.kind}",),
+            preload=() if spec.kind in _APART else (f"daemons.{spec.kind}",),
         )
         for spec in TREE
     )

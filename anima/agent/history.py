@@ -11,6 +11,7 @@ from dataclasses import replace
 from anima.agent.inbox import Open
 from anima.agent.inserts import Insert, Place
 from anima.agent.scroll import Scroll, Told
+from anima.agent.senses import Occasion
 from anima.agent.steps import Progress
 from anima.agent.viewport import Layout, Shape, View, look
 from anima.bus.bus import Bus
@@ -21,6 +22,7 @@ from anima.wire.frames import Query
 
 PAGE_EVENTS = 200  # more are read while the budget lasts
 PINNED_SHARE = 0.05  # of the room, at most
+_EVER = ("event_pinned", "snapshot_stored")  # what counts however long ago it was
 SESSIONS_MAX = sessions_parallel_max  # kept in memory; of more, the one looked at longest ago is read anew when needed
 
 
@@ -41,13 +43,13 @@ class History:
             events = await _newer(bus, Query(agent=agent, session=message.session, since=self.scroll.head))
         else:
             events, self.scroll.older = await _back(bus, agent, message, tokens_max)
-            self.scroll.apply(await _newer(bus, Query(agent=agent, session=message.session, kinds=("event_pinned",))))
+            self.scroll.apply(await _newer(bus, Query(agent=agent, session=message.session, kinds=_EVER)))
         self.scroll.apply(events)
 
     def look(self, message: Open, shape: Shape, *, anew: bool = False) -> View:
         """What the model is to see, and from now on so."""
         turns = self.scroll.before(message)
-        view = look(turns, self.scroll.own(message), None if anew else self.layout, shape)
+        view = look(turns, self.scroll.own(message), None if anew else self.layout, shape, self.scroll.covered)
         if view.layout != self.layout:
             self.layout = view.layout
             self.scroll.forget(view.layout.since)
@@ -64,10 +66,14 @@ class History:
             shown.append(text)
         return tuple(Insert(Place.PINNED, "pinned", text) for text in reversed(shown))
 
+    def occasion(self, message: Open, shape: Shape) -> Occasion:
+        """What is told to whoever knows what the message brings to mind."""
+        return Occasion(message.session, message.seq, message.text, self.peek(message, shape).layout.since, shape.room)
+
     def peek(self, message: Open, shape: Shape) -> View:
         """What the model would see; nothing is changed by looking."""
         own = self.scroll.find(message.turn) or Told(message.seq, message.text, Progress(message.turn))
-        return look(self.scroll.before(message), own, self.layout, shape)
+        return look(self.scroll.before(message), own, self.layout, shape, self.scroll.covered)
 
 
 class Histories:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from anima.agent.consolidating import Consolidation
 from anima.agent.explain import explained
 from anima.agent.folder import Folder
 from anima.agent.history import Histories
@@ -45,6 +46,7 @@ class Life:
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}  # by session
         self._histories = Histories()
         self._senses = Senses(bus, folder.name, folder.settings, thinker.fast)
+        self._consolidating: dict[str, asyncio.Task[None]] = {}  # by session: one at a time
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped = False
 
@@ -109,7 +111,8 @@ class Life:
         message = message or Open("", NEVER_SEQ, session, "")
         history = self._histories.of(session)
         await history.unroll(self._bus, folder.name, message, thinker.shape(0).start)
-        minded = await self._senses.at(message.turn, 1, None)
+        occasion = history.occasion(message, thinker.shape(0, history.share))
+        minded = await self._senses.at(message.turn, 1, None, replace(occasion, seq=0) if not message.turn else occasion)
         beside = (*history.inserts(thinker.shape(0, history.share)), *inserts(minded))
         prompt_tokens = thinker.weigh(message.text, beside)
         shape = thinker.shape(prompt_tokens, history.share)
@@ -182,7 +185,7 @@ class Life:
             turn = Turn(self._mind(), message)
             task = asyncio.create_task(turn.take())
             self._turns[message.session] = (turn, task)
-            task.add_done_callback(functools.partial(self._turn_done, message.session))
+            task.add_done_callback(functools.partial(self._turn_done, message.session, message.turn))
 
     def _mind(self) -> Mind:
         folder, take_up = self._folder, self._take_up
@@ -190,8 +193,23 @@ class Life:
         shared = (self._thinker, self._inbox, status, purse, take_up, self._histories, self._senses)
         return Mind(folder.name, folder.settings, self._bus, *shared)
 
-    def _turn_done(self, session: str, task: asyncio.Task[None]) -> None:
+    def _consolidate(self, session: str, turn: str) -> None:
+        """Have written down what will leave the session's window, unless that is being done."""
+        if self._stopped or self._frozen or session in self._consolidating or self._folder.settings.memory.summaries == "off":
+            return
+        task = asyncio.create_task(Consolidation(self._mind(), session, turn).run())
+        self._consolidating[session] = task
+        task.add_done_callback(functools.partial(self._consolidated, session))
+
+    def _consolidated(self, session: str, task: asyncio.Task[None]) -> None:
+        del self._consolidating[session]
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("the window of %s cannot be consolidated: that is a bug", session, exc_info=error)
+
+    def _turn_done(self, session: str, turn: str, task: asyncio.Task[None]) -> None:
         del self._turns[session]
+        if not task.cancelled() and not task.exception():
+            self._consolidate(session, turn)
         if not task.cancelled() and (error := task.exception()):
             if self._bug.done():
                 _log.error("another turn met a bug", exc_info=error)
@@ -210,6 +228,8 @@ class Life:
         for turn, task in self._turns.values():
             if turn.waiting:
                 task.cancel()
+        for consolidating in self._consolidating.values():
+            consolidating.cancel()  # nothing is lost by it: it is due again after the next turn
         running = {task for _, task in self._turns.values()}
         if running and grace_s:
             _, running = await asyncio.wait(running, timeout=grace_s)

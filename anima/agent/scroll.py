@@ -11,7 +11,7 @@ from anima.agent.inbox import Open
 from anima.agent.steps import GO_ON, Progress
 from anima.nous.model import Message
 from anima.nous.tokens import estimate_message
-from anima.wire.events import AgentMessage, Event, EventPinned, SessionCleared, TurnEnded, UserMessage
+from anima.wire.events import AgentMessage, Event, EventPinned, SessionCleared, SnapshotStored, TurnEnded, UserMessage
 
 FORGOTTEN_MAX = 200  # turns of which is remembered that they were there, for whoever asks what was left out
 Step = tuple[int, list[Message]]
@@ -76,6 +76,7 @@ class Scroll:
         self.forgotten: deque[tuple[str, int]] = deque(maxlen=FORGOTTEN_MAX)  #: questions and tokens of turns let go of last
         self._turns: dict[str, Told] = {}
         self._cleared: list[int] = []
+        self.covered = 0  #: what was asked before this seq stands in snapshots: where the window may begin
         self.pins: dict[str, str] = {}  #: texts of events that are always shown, by the event's id
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -90,6 +91,8 @@ class Scroll:
                 self.pins.pop(pinned, None)
                 if on:
                     self.pins[pinned] = text
+            case SnapshotStored(until=until):
+                self.covered = max(self.covered, until)
             case SessionCleared():
                 self._cleared.append(event.seq)
             case UserMessage(text) if event.id not in self._turns:
@@ -108,6 +111,11 @@ class Scroll:
         since = max((seq for seq in self._cleared if seq < message.seq), default=0)
         turns = (told for told in self._turns.values() if since < told.seq < message.seq)
         return sorted(turns, key=lambda told: told.seq)
+
+    @property
+    def cleared(self) -> int:
+        """The seq at which the conversation began anew; 0 if it never did."""
+        return max(self._cleared, default=0)
 
     def own(self, message: Open) -> Told:
         """The turn of `message` itself. What happens in it may be told to it as well as to the scroll."""

@@ -252,7 +252,8 @@ class Turn:
             self._minded = known  # an earlier incarnation was shown it at this very step
             return
         before = self._minded or known
-        self._minded = await mind.senses.at(message.turn, step, before)
+        occasion = None if before else self._history.occasion(message, mind.thinker.shape(0, self._history.share))
+        self._minded = await mind.senses.at(message.turn, step, before, occasion)
         if self._minded and self._minded != before:
             mind.purse.beside(self._event(self._minded, "minded", step, self._attempt))
 

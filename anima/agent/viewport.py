@@ -79,9 +79,16 @@ class View:
     turns: int = 0  #: how many turns are shown, the one at hand included
 
 
-def look(turns: Sequence[Told], own: Told, layout: Layout | None, shape: Shape) -> View:
-    """The window: as it was laid, if it has not grown to its limit, else laid anew. `turns` came before `own`."""
+def look(turns: Sequence[Told], own: Told, layout: Layout | None, shape: Shape, covered: int = 0) -> View:
+    """The window: as it was laid, if it has not grown to its limit, else laid anew. `turns` came before `own`.
+
+    It leaps as soon as a snapshot stands for what is asked before `covered`, and to there: nothing is skipped.
+    """
     if layout:
+        if layout.since < covered <= own.seq:
+            view = _view(turns, own, _from(covered, turns, lay(turns, own, shape)))
+            if view.tokens <= shape.limit:
+                return view
         view = _view(turns, own, layout)
         if view.tokens <= shape.limit:
             return view
@@ -99,6 +106,12 @@ def lay(turns: Sequence[Told], own: Told, shape: Shape) -> Layout:
             return _in_brief(turns, layout, left + shown.tokens)
         layout = replace(layout, since=shown.told.seq)
     return layout
+
+
+def _from(covered: int, turns: Sequence[Told], layout: Layout) -> Layout:
+    """The layout with its window beginning at `covered`; what it would have left out behind that is told in brief."""
+    brief = max((told.seq for told in turns if covered <= told.seq < layout.since), default=layout.brief)
+    return replace(layout, since=covered, brief=max(brief, layout.brief))
 
 
 def _in_brief(turns: Sequence[Told], layout: Layout, left: int) -> Layout:

@@ -8,7 +8,7 @@ GROUPS = {
     "Talk": ("ask", "send", "chat", "clear", "system", "viewport", "pin"),
     "Hands": ("tools", "tool", "approvals", "approve", "deny", "answer", "intents", "jobs"),
     "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset", "budget", "freeze", "thaw"),
-    "Mind": ("thymos", "psyche"),
+    "Mind": ("memory", "thymos", "psyche"),
     "House": ("up", "down", "status", "reload", "config", "models", "doctor"),
     "What happened": ("events", "logs", "audit", "replay"),
 }

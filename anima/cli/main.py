@@ -25,6 +25,7 @@ from anima.cli import (
     intents,
     jobs,
     logs,
+    memories,
     models,
     psyche,
     replay,
@@ -90,6 +91,7 @@ for _command, _name in (
 app.add_typer(settings.app, name="config")
 app.add_typer(call.app, name="tool")
 app.add_typer(intents.app, name="intents")
+app.add_typer(memories.app, name="memory")
 app.add_typer(thymos.app, name="thymos")
 app.add_typer(psyche.app, name="psyche")
 

@@ -83,6 +83,25 @@ def _reserved(data: Data) -> str:
     return f"{data['model']} · step {data['step']} · at most {data['tokens']} tokens, {cost}"
 
 
+def _imported(data: Data) -> str:
+    return f"{len(data['rows'])} memories from {visible(data.get('origin', '')) or 'a file'}"
+
+
+def _changed(data: Data) -> str:
+    changes = brief(data["changes"], NO_TERMINAL_COLUMNS)
+    return f"{str(data['memory'])[:_SHORT]} {changes}{': ' if data.get('reason') else ''}{visible(data.get('reason', ''))}"
+
+
+def _snapshot(data: Data) -> str:
+    return f"level {data['level']}, {data['since']} to {data['until']}, by {data['model']}: {visible(data['text'])}"
+
+
+def _minded(data: Data) -> str:
+    names = ", ".join(visible(str(each[1])) for each in data["inserts"]) or "nothing"
+    recalled = len(data.get("recalled", ()))
+    return f"step {data['step']} · {names}{f' · {recalled} memories' if recalled else ''}"
+
+
 def _id(data: Data) -> str:
     return str(data["intent"])[:_SHORT]
 
@@ -99,4 +118,8 @@ _BY_KIND: dict[str, Callable[[Data], str]] = {
     "sandbox_settled": _settled,
     "model_called": _thought,
     "budget_reserved": _reserved,
+    "brought_to_mind": _minded,
+    "memories_imported": _imported,
+    "memory_changed": _changed,
+    "snapshot_stored": _snapshot,
 }

@@ -245,6 +245,18 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What an agent is reminded of, and how what leaves its window is summarised (docs/mneme.md)."""
+
+    on: bool = option(True, "before each turn the agent is told what the message and its goals bring to mind")
+    summaries: str = option(
+        "model",
+        "who writes down in few words what leaves the window: the fast model, a rule that picks sentences, or nobody",
+        choices=("model", "extract", "off"),
+    )
+
+
+@dataclass(frozen=True)
 class Viewport:
     """How much of a conversation the model is shown. The window's start stays put until it is full, then it leaps."""
 
@@ -311,6 +323,7 @@ class Agent:
     policy: Policy = field(default_factory=Policy, metadata={"section": Policy})
     budget: Budget = field(default_factory=Budget, metadata={"section": Budget})
     reflection: Reflection = field(default_factory=Reflection, metadata={"section": Reflection})
+    memory: Memory = field(default_factory=Memory, metadata={"section": Memory})
     thymos: Thymos = field(default_factory=Thymos, metadata={"section": Thymos})
     glands: Glands = field(default_factory=Glands, metadata={"section": Glands})
 

@@ -27,9 +27,13 @@ AGENT_KINDS = frozenset(
         "reflected",
         "budget_reserved",
         "budget_released",
+        "snapshot_stored",
         "chore_called",
     }
 )
+
+#: What only mneme writes, whoever wished it: it knows what is known already, and what must not be kept.
+MNEME_KINDS = frozenset({"memory_stored", "memory_changed", "memories_imported", "goal_set", "goal_changed", "goal_finished"})
 
 #: What only the sandbox can know: what it did, and what it waits for.
 SANDBOX_KINDS = frozenset({"tool_started", "tool_response", "approval_asked", "question_asked", "sandbox_settled"})
@@ -40,6 +44,8 @@ PERSON_KINDS = frozenset({"approval_given", "question_answered", "intent_resolve
 #: What only the journal writes, from what the supervisor tells it.
 JOURNAL_KINDS = frozenset({"process_started", "process_ready", "process_ended", "process_parked", "journal_opened"})
 
+_OWNERS = ((SANDBOX_KINDS, "sandbox"), (MNEME_KINDS, "mneme"), (PERSON_KINDS, PERSON), (JOURNAL_KINDS, "journal"))
+
 
 def claims(entry: Entry) -> frozenset[str]:
     """The processes `entry` claims to come from. One name is the rule; none for what anyone may say; several contradict."""
@@ -48,26 +54,21 @@ def claims(entry: Entry) -> frozenset[str]:
         claimed.add(entry.source)
     elif (origin := entry.source.partition(":")[0]) in PROCESSES:
         claimed.add(origin)
+    claimed |= {who for kinds, who in _OWNERS if entry.kind in kinds}
     if entry.kind in AGENT_KINDS:
         claimed.add(f"agent:{entry.agent}")
-    elif entry.kind in SANDBOX_KINDS:
-        claimed.add("sandbox")
-    elif entry.kind in PERSON_KINDS:
-        claimed.add(PERSON)
     elif entry.kind == "agent_thawed" or (entry.kind == "agent_frozen" and entry.source != "purser"):
         claimed.add(PERSON)  # an agent could thaw itself otherwise, or stop another one
     elif entry.kind == "soul_changed":  # nobody remakes itself
         claimed.add("thymos" if entry.source == "thymos" else PERSON)
     elif entry.kind == "tool_call":  # an agent's own, or made by hand
         claimed.add(f"agent:{entry.agent}" if entry.source.startswith("agent:") else PERSON)
-    elif entry.kind in JOURNAL_KINDS:
-        claimed.add("journal")
     return frozenset(claimed)
 
 
 def is_person(process: str | None) -> bool:
     """Whether what comes from `process` can be a person's word: from no process of the house, or from one that passes it on."""
-    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "thymos"}
+    return process is None or process in PROCESSES - {"sandbox", "journal", "supervisor", "purser", "thymos", "mneme"}
 
 
 def may_whisper(process: str | None, agent: str) -> bool:

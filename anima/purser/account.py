@@ -61,9 +61,9 @@ class Entry:
 
 
 def cause_of(source: str) -> str:
-    """Who wanted the turn of a message from that source: person, heartbeat, trigger or child."""
+    """Who wanted the turn of a message from that source: person, heartbeat, trigger or child; or memory's own."""
     kind = source.partition(":")[0]
-    return {"heartbeat": "heartbeat", "trigger": "trigger", "agent": "child"}.get(kind, "person")
+    return {"heartbeat": "heartbeat", "trigger": "trigger", "agent": "child", "memory": "memory"}.get(kind, "person")
 
 
 def zone_of(name: str) -> tzinfo:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from anima.bus.bus import Bus, Stored
 from anima.clock import Clock
-from anima.errors import BadMessage, ConfigError, Refused
+from anima.errors import AnimaError, BadMessage, ConfigError, Refused
 from anima.ids import derived_id
 from anima.limits import KIB, call_attempts_max, call_grace_s
 from anima.process.crash import Reach
@@ -29,7 +29,7 @@ from anima.sandbox.intents import Intent, Intents, Step, next_step
 from anima.sandbox.memory import Memory
 from anima.sandbox.policies import Policies, Rules
 from anima.sandbox.turnstile import Turnstile
-from anima.sandbox.work import Ending, Work
+from anima.sandbox.work import Ending, Work, capped
 from anima.sandbox.workshop import Workshop
 from anima.wire.cards import Card
 from anima.wire.events import (
@@ -45,6 +45,10 @@ from anima.wire.events import (
 from anima.wire.frames import Query
 
 SOURCE = "sandbox"
+#: Tools that are a question to mneme; nobody else's may become one.
+MEMORY_TOOLS = frozenset(
+    {"remember", "recall", "view_around", "forget", "pin", "set_goal", "update_goal", "finish_goal"},
+)
 _NAP_S = 60.0  # a timer looks at the clock again, which may have leapt
 _LAST_PATIENCE_S = 5 * call_grace_s  # an interrupted call that still runs after this is dropped
 _TEXT_LEFT = 8 * KIB  # of a response the journal does not take as it is
@@ -225,7 +229,24 @@ class Carry:
             choices = [str(each) for each in plan.get("choices", [])]
             await self._append(QuestionAsked(intent.id, intent.call.turn, str(plan["question"]), choices), "question")
             return False
+        if isinstance(asked := plan.get("memory"), dict):
+            return await self._end(await self._ask_memory(card, asked))
         return await self._start({"due": float(plan.get("due", 0.0))})
+
+    async def _ask_memory(self, card: Card, args: dict[str, Any]) -> Ending:
+        """What mneme says to a tool of memory. Whose call it is says the journal, never what came out of a jail."""
+        if card.name not in MEMORY_TOOLS:
+            return Ending("failed", f"{card.name} is no tool of memory, and none may ask in its place")
+        intent, begun = self.intent, self._kit.clock.monotonic()
+        asked = {"agent": intent.agent, "session": intent.session, "key": intent.id, "tool": card.name, "args": args}
+        try:
+            told = await self._kit.bus.ask("mneme", "call", card.wall_s, **asked)
+            text, data = str(told["text"]), dict(told["data"])
+        except Refused as error:
+            return Ending("failed", str(error))
+        except (AnimaError, KeyError, TypeError, ValueError) as error:
+            return Ending("failed", f"memory does not answer now ({error}); go on without it, or try again later")
+        return Ending("done", capped(text, card), data, round(self._kit.clock.monotonic() - begun, 6))
 
     async def _sleep(self) -> bool:
         intent, clock = self.intent, self._kit.clock

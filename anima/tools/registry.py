@@ -58,6 +58,14 @@ BUILT_IN: dict[str, str] = {
     "report_issue": "anima.tools.own.issue",
     "ask_person": "anima.tools.own.waiting",
     "sleep_until": "anima.tools.own.waiting",
+    "remember": "anima.tools.own.remembering",
+    "recall": "anima.tools.own.remembering",
+    "view_around": "anima.tools.own.remembering",
+    "forget": "anima.tools.own.remembering",
+    "pin": "anima.tools.own.remembering",
+    "set_goal": "anima.tools.own.remembering",
+    "update_goal": "anima.tools.own.remembering",
+    "finish_goal": "anima.tools.own.remembering",
     "list_tools": "anima.tools.own.listing",
 }
 

@@ -24,6 +24,15 @@ from anima.wire.intents import (
     SandboxSettled,
     ToolStarted,
 )
+from anima.wire.memories import (
+    GoalChanged,
+    GoalFinished,
+    GoalSet,
+    MemoriesImported,
+    MemoryChanged,
+    MemoryStored,
+    SnapshotStored,
+)
 from anima.wire.minding import BroughtToMind
 from anima.wire.records import ChoreCalled, ModelRecorded, Reflected
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
@@ -43,12 +52,19 @@ __all__ = [
     "BudgetReserved",
     "ChoreCalled",
     "EventPinned",
+    "GoalChanged",
+    "GoalFinished",
+    "GoalSet",
     "IntentResolved",
+    "MemoriesImported",
+    "MemoryChanged",
+    "MemoryStored",
     "ModelRecorded",
     "QuestionAnswered",
     "QuestionAsked",
     "Reflected",
     "SandboxSettled",
+    "SnapshotStored",
     "SoulChanged",
     "Stimulus",
     "ToolStarted",

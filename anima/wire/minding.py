@@ -1,5 +1,6 @@
 """The kind of event that says what stood in an agent's mind beside the conversation when its model was asked."""
 
+from dataclasses import field
 from typing import Any
 
 from anima.wire.body import Body, of_kind
@@ -19,3 +20,4 @@ class BroughtToMind(Body):
     steps_max: int = 0  #: model calls the turn may take; 0: as configured
     model: str = ""  #: who is asked; "" for the agent's own
     recall_share: float = 1.0  #: of the memories that come to mind
+    recalled: list[Any] = field(default_factory=list)  #: ids of the memories that came to mind at this step

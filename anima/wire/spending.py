@@ -23,7 +23,7 @@ class BudgetReserved(Body):
     tokens: int  #: read and written
     cost_usd: float  #: -1 if the price is unknown
     wall_s: float
-    cause: str  #: person, heartbeat, trigger or child: who wanted the turn
+    cause: str  #: person, heartbeat, trigger or child, who wanted the turn; or memory, which summarises
 
 
 @of_kind("budget_released")

@@ -162,9 +162,9 @@ def test_everyone_is_stopped_in_reverse_order_and_the_journal_has_seen_it_all(ho
         rows = journal.execute("SELECT blob FROM events WHERE kind = 'process_ended' ORDER BY seq").fetchall()
     journal.close()
     ends = [decode_event(row[0]).data for row in rows]
-    assert [each["cause"] for each in ends] == ["stop"] * 7, "the journal stopped last, and saw it all"
+    assert [each["cause"] for each in ends] == ["stop"] * 8, "the journal stopped last, and saw it all"
     order = [each["name"] for each in ends[2:]]
-    assert order[2:] == ["purser", "sandbox", "thymos"], "they stop in the reverse order of their births"
+    assert order[2:] == ["purser", "sandbox", "thymos", "mneme"], "they stop in the reverse order of their births"
 
 
 def test_an_agent_with_a_wrong_folder_is_down_with_its_reason_and_the_others_live(house: House) -> None:

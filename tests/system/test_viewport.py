@@ -10,7 +10,7 @@ pytestmark = pytest.mark.system
 
 
 def test_a_person_sees_what_the_model_sees_what_it_does_not_and_pins_what_it_always_shall(house: House):
-    house.agent("arya", {"text": "noted"}, viewport={"window_tokens": 20_000})
+    house.agent("arya", {"text": "noted"}, viewport={"window_tokens": 20_000}, memory={"on": False})
     house.start()
     house.ask("arya", "the key lies under the mat")
     told = house.ctl("viewport", "arya")

@@ -6,6 +6,7 @@ a pipe cannot be told from typing; whoever sends it marks it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anima.nous.model import Message, Request
@@ -21,6 +22,8 @@ ASKS_FOR_SUMMARY = re.compile(
     r"(?:fasse?\b.{0,60}\bzusammen|zusammenfassung\b.{0,60}|worum\s+geht\s+es\b.{0,60}|k(?:ü|ue)rze\b.{0,60}))",
     re.IGNORECASE,
 )
+_OWN = "own-"  # how calls begin that the agent makes itself, to be shown what is in its mind
+_SAID = re.compile(r"^- \[[^\]\n]*\] [^\n]*?, user: ([^\n]+)$", re.MULTILINE)  # a line of what came to mind
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})(?P<info>[^`]*)")
 
 
@@ -45,7 +48,7 @@ class Conversation:
     """What of the session is in view."""
 
     now: Heard  #: the message to be answered
-    said: tuple[Heard, ...]  #: the person's earlier messages, oldest first
+    said: tuple[Heard, ...]  #: the person's earlier messages, oldest first, what came to mind before what is in view
     answers: tuple[str, ...]  #: ours, oldest first
     results: tuple[Message, ...]  #: what tools returned since the message to be answered
     request: Request
@@ -57,11 +60,17 @@ def listen(request: Request) -> Conversation:
     before, after = request.messages[: max(asked, 0)], request.messages[asked + 1 :]
     return Conversation(
         now=hear(request.messages[asked].text) if asked >= 0 else Heard(""),
-        said=tuple(hear(each.text) for each in before if each.role == "user"),
+        said=(*_recalled(after), *(hear(each.text) for each in before if each.role == "user")),
         answers=tuple(each.text for each in before if each.role == "assistant" and each.text),
-        results=tuple(each for each in after if each.role == "tool"),
+        results=tuple(each for each in after if each.role == "tool" and not each.call_id.startswith(_OWN)),
         request=request,
     )
+
+
+def _recalled(after: Sequence[Message]) -> tuple[Heard, ...]:
+    """What the person said long ago, as it came to mind: before all that is in view, what fits best last."""
+    told = (each.text for each in after if each.role == "tool" and each.call_id.startswith(f"{_OWN}recall"))
+    return tuple(hear(words) for text in told for words in reversed(_SAID.findall(text)))
 
 
 def hear(text: str) -> Heard:

@@ -1,0 +1,1 @@
+"""What an agent remembers: kept, found, summarised, brought to mind."""

@@ -1,0 +1,93 @@
+"""Vectors in the background: what is new is read by the embedding model, a little at a time, while searches go first.
+
+Search by words needs none of this; a house without the model, or while it is loaded, searches by words alone.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from anima.errors import AnimaError
+from anima.mneme.store import Store
+
+PIECE_TEXTS = 8  # read at once: a search waits for no more than that
+_CALM_S = 0.02  # after a search, before reading on: another one may follow
+_log = logging.getLogger(__name__)
+
+
+class Embedder(Protocol):
+    """What turns texts into vectors; see anima/mneme/embed.py."""
+
+    @property
+    def model(self) -> str:
+        """Its id, kept with every vector."""
+        ...
+
+    def embed(self, texts: Any) -> Any:
+        """One vector a text."""
+        ...
+
+
+class Weaver:
+    """Makes vectors for all that has none of this model. `open_embedder` may take a second; it is called in a thread."""
+
+    def __init__(self, store: Store, grown: asyncio.Event, open_embedder: Callable[[], Embedder]) -> None:
+        self._store = store
+        self._grown = grown
+        self._open = open_embedder
+        self._embedder: Embedder | None = None
+        self._searching = 0
+        self.why = "the embedding model is not loaded yet"  #: why there are no vectors; "" if there are
+        self.idle = asyncio.Event()  #: whether nothing is left to do
+
+    @property
+    def model(self) -> str:
+        """The id of the model, "" while there is none."""
+        return self._embedder.model if self._embedder else ""
+
+    async def weave(self) -> None:
+        """Make vectors, without end; without a model, none."""
+        try:
+            self._embedder = await asyncio.to_thread(self._open)
+            self.why = ""
+        except AnimaError as error:
+            self.why = str(error)
+            self.idle.set()
+            _log.warning("memories are found by words alone: %s", error)
+            await asyncio.Event().wait()
+            return
+        while True:
+            self._grown.clear()
+            rows = self._store.unembedded(PIECE_TEXTS, self._embedder.model)
+            if not rows:
+                self.idle.set()
+                await self._grown.wait()
+                continue
+            self.idle.clear()
+            while self._searching:  # noqa: ASYNC110 - a search ends by itself
+                await asyncio.sleep(_CALM_S)
+            vectors = await asyncio.to_thread(self._embedder.embed, [text for _, text in rows])
+            self._store.embedded(
+                [(memory, vector) for (memory, _), vector in zip(rows, vectors, strict=True)], self._embedder.model
+            )
+
+    def left(self) -> int:
+        """How many memories have no vector yet; 0 without a model."""
+        return self._store.unembedded_count(self._embedder.model) if self._embedder else 0
+
+    @contextlib.contextmanager
+    def searching(self) -> Iterator[None]:
+        """While in it nothing new is begun in the background."""
+        self._searching += 1
+        try:
+            yield
+        finally:
+            self._searching -= 1
+
+    async def vector(self, text: str) -> Any:
+        """The vector of a query; None without a model."""
+        if self._embedder is None or not text.strip():
+            return None
+        return (await asyncio.to_thread(self._embedder.embed, [text]))[0]

@@ -1,0 +1,103 @@
+"""The kinds of event that memory is made of, beside what was said and done, and how a memory is called.
+
+Everything a person or a model makes of memories goes through the journal, so mneme.db follows from it: whoever loses that
+file has it written again, and whoever keeps the journal keeps the memory.
+
+    memory_stored       a fact, or a pin; the event's id is the memory's
+    memory_changed      edited, shared, forgotten, superseded, said again
+    memories_imported   a batch of a life lived elsewhere, each with an id of its own
+    snapshot_stored     what left the window of a conversation, in few words; it moves the window's boundary
+    goal_set, goal_changed, goal_finished
+"""
+
+from dataclasses import field
+from typing import Any
+
+from anima.errors import BadMessage
+from anima.wire.body import Body, of_kind
+
+#: Sorts of memories; episodes are what was said and done.
+SORTS = ("episode", "fact", "snapshot1", "snapshot2", "goal1", "goal2", "pin")
+EXTRACT = "extract"  #: stands for the model's name in a snapshot that no model wrote
+
+
+@of_kind("memory_stored")
+class MemoryStored(Body):
+    """Something worth keeping for itself. The event's session is where it was said; its id is the memory's."""
+
+    text: str
+    sort: str = "fact"  #: fact or pin
+    importance: float = 0.5  #: 0 to 1
+    shared: bool = False  #: may surface in other sessions
+    speaker: str = ""  #: who said so
+    replaces: str = ""  #: id of the memory that it contradicts and supersedes
+    about: str = ""  #: id of the memory that is pinned
+
+
+@of_kind("memory_changed")
+class MemoryChanged(Body):
+    """A memory is another from here on. What is not named stays."""
+
+    memory: str
+    changes: dict[str, Any]  #: text, importance, shared, state (live, forgotten), again (it was said again)
+    reason: str = ""  #: a sentence
+
+
+@of_kind("memories_imported")
+class MemoriesImported(Body):
+    """Memories from a file, complete as they stand there."""
+
+    rows: list[Any]  #: maps: id, ts, session, speaker, text, and what of anima/mneme/importing.py's MORE is not the usual
+    origin: str = ""  #: the file's name
+
+
+@of_kind("snapshot_stored")
+class SnapshotStored(Body):
+    """What was said in the session from seq `since` to before `until`, in few words. `until` is the boundary from now on."""
+
+    level: int  #: 1: hours, of the conversation; 2: weeks, of snapshots of level 1
+    text: str
+    since: int
+    until: int
+    model: str  #: who wrote it; EXTRACT: sentences of the conversation itself, picked by rule
+    turns: int = 0  #: how many of the conversation's turns it stands for
+    of: list[str] = field(default_factory=list)  #: ids of the snapshots it was made of
+
+
+@of_kind("goal_set")
+class GoalSet(Body):
+    """The agent wants something. The event's id is the goal's."""
+
+    text: str
+    level: int = 1  #: 1: what is at hand; 2: what it is for, for weeks
+    parent: str = ""  #: id of the goal of level 2 that it serves
+
+
+@of_kind("goal_changed")
+class GoalChanged(Body):
+    """A goal is put in other words, or something was done for it."""
+
+    goal: str
+    text: str = ""  #: the goal in its new words; "" leaves them
+    note: str = ""  #: what was done, or stands in the way
+
+
+@of_kind("goal_finished")
+class GoalFinished(Body):
+    """Nothing more is done for a goal."""
+
+    goal: str
+    outcome: str  #: reached or given_up
+    note: str = ""
+
+
+def key(agent: str, memory: str) -> str:
+    """What a memory is called in the store: two agents may have imported the same file. Raises BadMessage for an empty id."""
+    if not memory:
+        raise BadMessage("a memory without an id")
+    return f"{agent}/{memory}"
+
+
+def bare(stored: str) -> str:
+    """What the memory is called everywhere else."""
+    return stored.partition("/")[2]
