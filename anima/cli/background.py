@@ -8,6 +8,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+_LOOK_UP_S = 0.5
+
+
+def wait(event: threading.Event) -> None:
+    """Until it is set, for the thread of the person; Ctrl-C interrupts it.
+
+    A signal that comes right before a thread falls asleep in a lock does not wake it: it would be heard only with the next
+    news, a minute later perhaps. So it looks up now and then.
+    """
+    while not event.wait(_LOOK_UP_S):
+        pass
 
 
 class Background:

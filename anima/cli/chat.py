@@ -47,7 +47,7 @@ def chat(
 
 
 def _converse(home: Home, name: str, session: str) -> None:
-    from anima.cli.background import Background
+    from anima.cli.background import Background, wait
     from anima.cli.conversation import Conversation
     from anima.cli.page import Page
 
@@ -59,7 +59,7 @@ def _converse(home: Home, name: str, session: str) -> None:
         conversation = Conversation(home, name, session, page)
         living = background.start(conversation.live(ready))
         with suppress(KeyboardInterrupt):
-            ready.wait()
+            wait(ready)
             if living.done():
                 living.result()
             while _exchange(background, conversation, page):
@@ -111,7 +111,7 @@ def _await_answer(background: "Background", conversation: "Conversation", page: 
             raise  # nothing was stored yet: there is nothing to interrupt
         background.start(conversation.interrupt())
         page.remark("(asked to stop; Ctrl-C again leaves)")
-        conversation.idle.wait()
+        conversation.rest()
     return True
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from anima.bus.client import Client
 from anima.cli import root
+from anima.cli.background import wait
 from anima.cli.demands import Asked, Decided, Demand, Demands
 from anima.cli.doing import called_line, returned_line
 from anima.cli.live import CHECK_S, SOURCE, append, listening, stalled
@@ -79,7 +80,11 @@ class Conversation:
                 return None
             if demand := self.demand():
                 return demand
-            self._news.wait()
+            wait(self._news)
+
+    def rest(self) -> None:
+        """Until no answer is awaited, whatever waits for the person. For their thread."""
+        wait(self.idle)
 
     async def decide(self, demand: Demand, word: Body) -> bool:
         """Store the person's word; False if the demand was settled before."""
