@@ -41,6 +41,7 @@ PEERS_APART = 5  # parts of this level may not import each other
 
 #: Imports inside functions: only `become`, optional or heavy dependencies, and the command line, which must start fast.
 LATE_IMPORTS = {
+    "anima/mneme/embed.py": "onnxruntime costs 0.3 s and 70 MB; it is imported, in a thread, where no other model is chosen",
     "anima/nous/anthropic.py": "the SDK is imported when a model is opened",
     "anima/nous/exchange.py": "httpx costs 200 ms; it is imported when a model is opened",
     "anima/tools/web/wire.py": "httpcore costs 60 ms; a child that does not reach the network must not pay for it",
@@ -52,6 +53,7 @@ BANNED = {"manager", "handler", "helper", "helpers", "util", "utils", "common", 
 
 #: Where `except Exception` may stand: the last place that can say what happened, or where anything may come from outside.
 BROAD_EXCEPTS = {
+    "anima/mneme/minilm/model.py",
     "anima/sandbox/carry.py",
     "anima/process/run.py",
     "anima/process/aside.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 from anima.config.check import Document, parse, read_text, section, unknown
 from anima.config.models import check_models, load_models, model_names
 from anima.config.policy import check_policy
-from anima.config.schema import SECTIONS, Agent, Budget, House, Log, Models, Record, Sandbox, Supervisor
+from anima.config.schema import SECTIONS, Agent, Budget, Embedding, House, Log, Models, Record, Sandbox, Supervisor
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
 from anima.paths import Home
@@ -49,12 +49,13 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
     record = section(document, Record, references, "record")
     sandbox = section(document, Sandbox, references, "sandbox")
     budget = section(document, Budget, references, "budget")
+    embedding = section(document, Embedding, references, "embedding")
     keys = {environ[name] for name in _PROVIDER_KEYS if environ.get(name)}
     definitions, secrets = load_models(home, references)
     check_models(document, ("models", "fallbacks"), models.fallbacks, definitions)
     check_models(document, ("models", "fast_model"), [models.fast_model], definitions)
     secrets |= document.secrets | set(credentials.values()) | keys
-    return House(models, supervisor, log, sandbox, budget, record, definitions, frozenset(secrets))
+    return House(models, supervisor, log, sandbox, budget, record, embedding, definitions, frozenset(secrets))
 
 
 def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -> Agent:

@@ -120,6 +120,15 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Who turns memories into vectors, so that they are found by meaning (docs/mneme.md). Another one has all made anew."""
+
+    model: str = option("minilm", "minilm comes with anima; none finds by words alone; anything else is a model at `url`")
+    url: str = option("", "a server that speaks OpenAI's protocol, up to /v1; Ollama: http://127.0.0.1:11434/v1")
+    key: str = option("", "its key, if it wants one; write ${credential:NAME}", secret=True)
+
+
+@dataclass(frozen=True)
 class Definition:
     """One models/NAME.toml, checked and complete: a model under a name of one's own."""
 
@@ -188,6 +197,7 @@ class House:
     sandbox: Sandbox = field(default_factory=Sandbox)
     budget: Budget = field(default_factory=Budget)
     record: Record = field(default_factory=Record)
+    embedding: Embedding = field(default_factory=Embedding)
     definitions: Mapping[str, Definition] = field(default_factory=dict)  #: of models/, by name
     secrets: frozenset[str] = field(default=frozenset(), repr=False)  #: values that must never be shown or logged
 
@@ -328,11 +338,12 @@ class Agent:
     glands: Glands = field(default_factory=Glands, metadata={"section": Glands})
 
 
-SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Record | Budget]] = {
+SECTIONS: dict[str, type[Models | Supervisor | Log | Sandbox | Record | Budget | Embedding]] = {
     "models": Models,
     "supervisor": Supervisor,
     "log": Log,
     "sandbox": Sandbox,
     "budget": Budget,
     "record": Record,
+    "embedding": Embedding,
 }

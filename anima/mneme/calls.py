@@ -13,10 +13,11 @@ from anima.errors import Refused
 from anima.ids import derived_id
 from anima.mneme.desk import SETTLED_S, SOURCE, Desk
 from anima.mneme.finder import Finder, in_sight
+from anima.mneme.memory import Lens, Memory
 from anima.mneme.recalling import told
 from anima.mneme.scribe import Scribe
 from anima.mneme.secrets import cleaned
-from anima.mneme.store import Lens, Memory, Store
+from anima.mneme.store import Store
 from anima.mneme.views import text
 from anima.wire.events import Body, GoalChanged, GoalFinished, GoalSet, Stimulus, event
 from anima.wire.memories import bare, key

@@ -14,9 +14,10 @@ from anima.ids import derived_id, new_id
 from anima.mneme.facts import compare
 from anima.mneme.folding import Wish
 from anima.mneme.importing import batch_id, read_row
+from anima.mneme.memory import Lens, Memory
 from anima.mneme.scribe import Scribe
 from anima.mneme.secrets import cleaned
-from anima.mneme.store import Lens, Memory, Store
+from anima.mneme.store import Store
 from anima.mneme.views import full, number, row, text
 from anima.wire.events import Body, Event, MemoriesImported, MemoryChanged, MemoryStored, event
 from anima.wire.frames import pack

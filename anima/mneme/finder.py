@@ -10,10 +10,11 @@ from anima.errors import AnimaError, Refused
 from anima.ids import derived_id
 from anima.limits import recall_behind_s
 from anima.mneme.desk import SETTLED_S, SOURCE, Desk
+from anima.mneme.memory import Hit, Lens, Memory
 from anima.mneme.moods import Moods, felt
 from anima.mneme.recalling import AROUND_MAX, Occasion, chosen, recalled, standing
 from anima.mneme.scribe import Scribe, snapshots
-from anima.mneme.store import Hit, Lens, Memory, Store
+from anima.mneme.store import Store
 from anima.mneme.views import hit, number, text
 from anima.mneme.weaver import Weaver
 from anima.wire.events import Stimulus, event
@@ -64,7 +65,7 @@ class Finder:
         if not shown.strip() or k < 1:
             return []
         with self._weaver.searching():
-            vector = await self._weaver.vector(shown)
+            vector = await self._weaver.vector(self._store.asked(agent, shown).meant)
             return self._store.search(agent, shown, k, lens, vector=vector, explain=explain)
 
     async def recall(self, asked: dict[str, Any]) -> dict[str, Any]:

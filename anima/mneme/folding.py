@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from anima.ids import derived_id
 from anima.mneme.importing import MORE
+from anima.mneme.memory import Memory
 from anima.mneme.said import SILENT, deed, outcome, speaker_of, wished
 from anima.mneme.secrets import cleaned
-from anima.mneme.store import Memory
 from anima.wire.events import (
     AgentMessage,
     Event,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from anima.mneme.store import Memory
+from anima.mneme.memory import Memory
 from anima.wire.memories import EXTRACT, bare
 
 #: Shares of the room a conversation has: the window gets the rest, less only what is really shown.

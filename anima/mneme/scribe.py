@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from anima.bus.bus import Bus
 from anima.errors import BadMessage, Unavailable
 from anima.mneme.folding import Batch, Wish
+from anima.mneme.memory import Lens, Memory
 from anima.mneme.moods import Moods
-from anima.mneme.store import Lens, Memory, Store
+from anima.mneme.store import Store
 from anima.wire.events import Event
 from anima.wire.frames import Query
 

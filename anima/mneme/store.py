@@ -3,86 +3,40 @@
 One connection, one thread. Every method that writes is one transaction, on the disk before it returns.
 """
 
+import itertools
 import json
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from anima.mneme.asked import Asked, length, marks, understood
+from anima.mneme.index import Index, Places, Row
+from anima.mneme.memory import EVERYTHING, Hit, Lens, Memory
+from anima.mneme.ranking import WEIGHTS, Ranked, Sight, like, ranked
 from anima.store.database import Connection
 
-TERMS_MAX = 64  # words of a query that are looked up
-_FIRST_LOOK, _LOOKED_PER_HIT = 256, 8  # rows that are taken by their words before it is known whose they are
-_LOOK_FURTHER = 32  # times as many, where too few of them could be seen
-_ALL = 1_000_000_000
-_TERM = re.compile(r"[^\W_]+")
+_POSTINGS_MAX = 80_000  # rows that are looked at for all words of a query: a word in more memories than its part is known by
+_POSTINGS_TERM = (2_000, 20_000)  # its newest ones; so many at least, and at most, for one word
+_CONTEXT_TURNS, _CONTEXT_CHARS = 2, 400  # what was said before belongs to what a memory means
+_READ_CHARS = 1_000  # about what a model reads of one text: a long turn leaves no room for what was before it
+_MOOD_LOOKED_AT = 5  # times as many as are wanted: among those a like mood can bring one forward
+_LOADED_ROWS = 50_000
 
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """One thing that is remembered."""
-
-    id: str  #: AGENT/ID, see anima/wire/memories.py
-    agent: str
-    kind: str  #: episode, fact, snapshot1, snapshot2, goal1, goal2 or pin
-    session: str  #: where it was said; "" is everywhere
-    speaker: str
-    text: str
-    ts: float  #: seconds since 1970, UTC
-    seq: int = 0  #: of the journal's event it comes from; 0 if it was imported
-    importance: float = 0.5  #: 0 to 1
-    shared: bool = False  #: may surface in other sessions
-    mood: Mapping[str, float] = field(default_factory=dict)  #: how far each hormone was from its rest
-    source: str = ""  #: who said so, what led to it, or the file it was imported from
-    state: str = "live"  #: live, superseded or forgotten
-    by: str = ""  #: id of what superseded it
-    accessed: int = 0  #: how often it came to mind
-    data: Mapping[str, Any] = field(default_factory=dict)  #: what else is known, by kind
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A memory that fits a query."""
-
-    memory: Memory
-    score: float  #: more is better; comparable within one search
-    parts: Mapping[str, float] = field(default_factory=dict)  #: what made it
-
-
-@dataclass(frozen=True, slots=True)
-class Lens:
-    """Which memories are looked at, and from where."""
-
-    session: str | None = None  #: what that conversation may know: its own, what is shared, what was said nowhere; None: all
-    only_session: bool = False  #: its own alone
-    kinds: tuple[str, ...] = ()  #: () means all
-    since: float | None = None  #: seconds since 1970: nothing older
-    mood: Mapping[str, float] = field(default_factory=dict)  #: of the one who looks: what was kept in a like mood comes easier
-    now: float = 0.0  #: seconds since 1970: what is old comes harder; 0 if age does not matter
-
-
-#: Words in nearly every sentence, English and German: what else is asked for decides, and these cost the most.
-_SAY_NOTHING = frozenset(
-    re.findall(
-        r"\w+",
-        """a about am an and any are as at be been but by can could did do does for from had has have he her him his how i if in
-        into is it its just me my no not of on or our she should so some than that the their them then there these they this
-        to up us was we were what when where which who whom whose why will with would you your
-        aber als am an auch auf aus bei bin bist da das dass dem den der des die du ein eine einen er es für hab habe haben hat
-        hatte ich ihm ihn ihr im in ist ja kann man mein mich mir mit nach nicht noch nur ob oder sein sich sie sind so über um
-        und uns von vor war was wann wer wo wie wir wird zu zum zur""",
-    )
-)
 
 _FIELDS = tuple(each.name for each in fields(Memory))
 _COLUMNS = ", ".join(f'm."{name}"' for name in _FIELDS)
 _NAMES = ", ".join(f'"{name}"' for name in _FIELDS)
 _WORDED = "state = 'live' AND text <> ''"  # whose words are looked up
 _JSON = frozenset({"mood", "data"})
+_ROW = f"SELECT n, session, speaker, kind, ts, shared, importance, accessed, words, marks, {_WORDED}, "
+_ROW += "n IN (SELECT n FROM vectors) FROM memories"
 _INSERT = (
-    f"INSERT INTO memories ({_NAMES}) VALUES ({', '.join('?' * len(_FIELDS))}) "  # noqa: S608 - our own names
+    f"INSERT INTO memories ({_NAMES}, words, marks) VALUES ({', '.join('?' * (len(_FIELDS) + 2))}) "  # noqa: S608
     "ON CONFLICT (id) DO NOTHING RETURNING n"
 )
 
@@ -92,6 +46,7 @@ class Store:
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
+        self._indexes: dict[str, Index] = {}  # of the agents whose memories were searched in this life
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -113,45 +68,80 @@ class Store:
         Putting a known id is nothing, and so is changing, dropping or touching an unknown one. A text that becomes "" is found
         no more. Raises DiskBroken, Unavailable if the disk is full, ConfigError if the file is damaged.
         """
+        moved: list[int] = []
         with self._transaction():
             for memory in put:
-                self._put(memory)
+                moved += self._put(memory)
             for id_, changes in (change or {}).items():
-                self._change(id_, changes)
+                moved += self._change(id_, changes)
             for id_ in drop:
-                self._unword(id_)
-                self._db.execute("DELETE FROM memories WHERE id = ?", (id_,))
-            self._db.executemany("UPDATE memories SET accessed = accessed + 1 WHERE id = ?", [(id_,) for id_, _ in touched])
+                moved += self._drop(id_)
+            for id_, _ in touched:
+                moved += self._numbers("UPDATE memories SET accessed = accessed + 1 WHERE id = ? RETURNING n", id_)
             if cursor is not None:
                 self._db.execute("UPDATE cursor SET seq = ?", (cursor,))
+        self._follow(moved)
 
-    def _put(self, memory: Memory) -> None:
-        row = self._db.execute(_INSERT, [_packed(name, getattr(memory, name)) for name in _FIELDS]).fetchone()
-        if row and memory.text and memory.state == "live":
-            self._db.execute("INSERT INTO words (rowid, speaker, text) VALUES (?, ?, ?)", (row[0], memory.speaker, memory.text))
+    def _put(self, memory: Memory) -> list[int]:
+        values = [_packed(name, getattr(memory, name)) for name in _FIELDS]
+        rows = self._numbers(_INSERT, *values, length(memory.text), marks(memory.text))
+        if rows and memory.text and memory.state == "live":
+            self._word(memory.id)
+        return rows
 
-    def _change(self, id_: str, changes: Mapping[str, Any]) -> None:
+    def _word(self, id_: str) -> None:
+        """Have a memory found by its words, and read for its meaning."""
+        chosen = f"FROM memories WHERE id = ? AND {_WORDED}"
+        self._db.execute(f"INSERT INTO words (rowid, text) SELECT n, text {chosen}", (id_,))
+        self._db.execute(f"INSERT OR IGNORE INTO unwoven SELECT n {chosen}", (id_,))
+
+    def _drop(self, id_: str) -> list[int]:
+        self._unword(id_)
+        return self._numbers("DELETE FROM memories WHERE id = ? RETURNING n", id_)
+
+    def _numbers(self, statement: str, *values: Any) -> list[int]:
+        """Run it; the rows it touched."""
+        return [int(row[0]) for row in self._db.execute(statement, values).fetchall()]
+
+    def _change(self, id_: str, changes: Mapping[str, Any]) -> list[int]:
         if not changes:
-            return
+            return []
         if unknown := set(changes) - set(_FIELDS):
             raise ValueError(f"a memory has no {', '.join(unknown)}")
-        words = bool({"text", "speaker", "state"} & set(changes))
+        words = bool({"text", "state"} & set(changes))
         if words:
             self._unword(id_)
-        said = ", ".join(f'"{name}" = ?' for name in changes)
-        values = [_packed(name, value) for name, value in changes.items()]
-        self._db.execute(f"UPDATE memories SET {said} WHERE id = ?", (*values, id_))  # noqa: S608 - our own names
+        columns = {name: _packed(name, value) for name, value in changes.items()}
+        if "text" in changes:
+            columns |= {"words": length(changes["text"]), "marks": marks(changes["text"])}
+        said = ", ".join(f'"{name}" = ?' for name in columns)
+        rows = self._numbers(f"UPDATE memories SET {said} WHERE id = ? RETURNING n", *columns.values(), id_)  # noqa: S608
         if words:
-            insert = "INSERT INTO words (rowid, speaker, text) SELECT n, speaker, text FROM memories"
-            self._db.execute(f"{insert} WHERE id = ? AND {_WORDED}", (id_,))
+            self._word(id_)
+        return rows
 
     def _unword(self, id_: str) -> None:
-        """Take a memory's words out; to be done while the row is as it was put in."""
+        """Take a memory's words and its meaning out; to be done while the row is as it was put in."""
         self._db.execute(
-            "INSERT INTO words (words, rowid, speaker, text) SELECT 'delete', n, speaker, text FROM memories "  # noqa: S608
-            f"WHERE id = ? AND {_WORDED}",
+            f"INSERT INTO words (words, rowid, text) SELECT 'delete', n, text FROM memories WHERE id = ? AND {_WORDED}",  # noqa: S608
             (id_,),
         )
+        for table in ("vectors", "unwoven"):
+            self._db.execute(f"DELETE FROM {table} WHERE n = (SELECT n FROM memories WHERE id = ?)", (id_,))  # noqa: S608
+
+    def _follow(self, moved: Sequence[int]) -> None:
+        """Tell the columns in memory what changed in the file."""
+        if not self._indexes:
+            return
+        for n in sorted(set(moved)):
+            found = self._db.execute(f"{_ROW} WHERE n = ?", (n,)).fetchone()
+            if found is None:
+                for index in self._indexes.values():
+                    index.drop(n)
+                continue
+            (agent,) = self._db.execute("SELECT agent FROM memories WHERE n = ?", (n,)).fetchone()
+            if agent in self._indexes:
+                self._indexes[agent].put([_numbers(found)])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -173,7 +163,7 @@ class Store:
         return [_memory(row) for row in found if row]
 
     def page(
-        self, agent: str, lens: Lens = Lens(), *, before: float | None = None, after_id: str = "", limit: int = 100
+        self, agent: str, lens: Lens = EVERYTHING, *, before: float | None = None, after_id: str = "", limit: int = 100
     ) -> list[Memory]:
         """Memories in the order of time, and of arrival where that is the same; the next page begins after `after_id`."""
         where, values = _narrowed(agent, lens)
@@ -206,53 +196,164 @@ class Store:
         )
         return {name: int(count) for name, count in rows}
 
+    # -- finding ---------------------------------------------------------------------------------------------------------
+
+    def asked(self, agent: str, query: str, now: float = 0.0) -> Asked:
+        """A query, understood among the people whose words this agent remembers."""
+        return understood(query, self._index(agent).speakers.known, now)
+
     def search(
-        self,
-        agent: str,
-        query: str,
-        k: int = 10,
-        lens: Lens = Lens(),
-        *,
-        vector: Any = None,  # noqa: ARG002 - meaning is not weighed yet, nor are age and mood
-        explain: bool = False,  # noqa: ARG002 - the words are all there is
+        self, agent: str, query: str, k: int = 10, lens: Lens = EVERYTHING, *, vector: Any = None, explain: bool = False
     ) -> list[Hit]:
-        """The memories that fit best by their words (BM25), best first; none for a query without a word."""
-        wanted = " OR ".join(f'"{term}"' for term in _terms(query))
-        where, values = _narrowed(agent, lens)
-        query = (
-            f"SELECT found.rank, {_COLUMNS} "  # noqa: S608 - our own words
-            "FROM (SELECT rowid, rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) found "
-            f"JOIN memories m ON m.n = found.rowid WHERE {where} ORDER BY found.rank, m.n LIMIT ?"
+        """The memories that fit best, best first; none for a query without a word.
+
+        `vector` is the meaning of `asked(...).meant`; None searches by words. What made each score is told
+        with `explain`.
+        """
+        index, asked = self._index(agent), self.asked(agent, query, lens.now)
+        if not asked.terms or not index.size or k < 1:
+            return []
+        found = ranked(
+            index, asked, self._postings(index, asked), Sight(_seen(index, lens), lens.now), vector, self._fetch(index)
         )
-        looked_at = max(_FIRST_LOOK, _LOOKED_PER_HIT * k)
-        while wanted:
-            rows = self._db.execute(query, (wanted, looked_at, *values, k)).fetchall()
-            if len(rows) >= k or looked_at >= _ALL:
-                return [Hit(_memory(row[1:]), -row[0], {"words": -row[0]}) for row in rows]  # FTS5 gives what is better less
-            looked_at *= _LOOK_FURTHER
-        return []
+        looked_at = k * _MOOD_LOOKED_AT if lens.mood else k
+        rows = index["n"][found.places[:looked_at]].tolist()
+        hits = [self._hit(n, at, found, lens, explain=explain) for at, n in enumerate(rows)]
+        return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+    def _hit(self, n: int, at: int, found: Ranked, lens: Lens, *, explain: bool) -> Hit:
+        memory = _memory(self._db.execute(f"SELECT {_COLUMNS} FROM memories m WHERE n = ?", (n,)).fetchone())  # noqa: S608
+        mood = like(memory.mood, lens.mood)
+        score = float(found.scores[at]) * (1 + WEIGHTS.lift_mood * mood)
+        parts = {name: float(part[at]) for name, part in found.parts.items() if part[at]} if explain else {}
+        return Hit(memory, score, parts | ({"mood": mood} if explain and mood else {}))
+
+    def _postings(self, index: Index, asked: Asked) -> list[Places]:
+        """Where each word of the query stands; of a word that is everywhere the newest places."""
+        least, most = _POSTINGS_TERM
+        limit = min(max(_POSTINGS_MAX // len(asked.terms), least), most)
+        look = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT ?"
+        found = []
+        for term in asked.terms:
+            rows = np.fromiter(itertools.chain.from_iterable(self._db.execute(look, (f'"{term}"', limit))), np.int64)
+            found.append(index.places(rows[::-1]))
+        return found
+
+    def _fetch(self, index: Index) -> Any:
+        def fetch(places: Places) -> NDArray[np.int8]:
+            codes = np.zeros((len(places), index.dimensions), np.int8)
+            where = {n: at for at, n in enumerate(index["n"][places].tolist())}
+            wanted = ", ".join(map(str, where))  # whole numbers of our own
+            for n, code in self._db.execute(f"SELECT n, code FROM vectors WHERE n IN ({wanted})"):  # noqa: S608
+                codes[where[n]] = np.frombuffer(code, np.int8)
+            return codes
+
+        return fetch
+
+    def _index(self, agent: str) -> Index:
+        """The columns of an agent's memories; read from the file the first time."""
+        if (index := self._indexes.get(agent)) is None:
+            index = Index(self._embedding()[1])
+            index.put(map(_numbers, self._db.execute(f"{_ROW} WHERE agent = ? AND state = 'live' ORDER BY n", (agent,))))
+            query = "SELECT n, code FROM vectors WHERE n IN (SELECT n FROM memories WHERE agent = ?) ORDER BY n"
+            woven = self._db.execute(query, (agent,))
+            while rows := woven.fetchmany(_LOADED_ROWS):
+                index.weave([n for n, _ in rows], _codes([code for _, code in rows]))
+            self._indexes[agent] = index
+        return index
 
     # -- vectors ---------------------------------------------------------------------------------------------------------
 
-    def unembedded(self, limit: int, model: str) -> list[tuple[str, str]]:  # noqa: ARG002 - there are no vectors yet
-        """Memories without a vector of that model, (id, text) each."""
-        return []
+    def adopt(self, model: str, dimensions: int) -> None:
+        """From now on vectors are of this model: those of another are dropped, and all is read anew."""
+        if self._embedding() != (model, dimensions):
+            self._unweave("1", (), (model, dimensions))
+            self._indexes.clear()
 
-    def unembedded_count(self, model: str) -> int:  # noqa: ARG002
-        """How many have none."""
-        return 0
+    def _embedding(self) -> tuple[str, int]:
+        model, dimensions = self._db.execute("SELECT model, dimensions FROM embedding").fetchone()
+        return str(model), int(dimensions)
 
     def unweave(self, agent: str) -> None:
         """Forget the vectors of an agent, so that they are made anew."""
+        self._unweave("agent = ?", (agent,))
 
-    def embedded(self, rows: Sequence[tuple[str, Any]], model: str) -> None:
-        """Keep the vectors (id, vector) of that model."""
+    def _unweave(self, whose: str, values: tuple[str, ...], adopted: tuple[str, int] | None = None) -> None:
+        with self._transaction():
+            rows = f"SELECT n FROM memories WHERE {whose} AND {_WORDED}"  # noqa: S608 - our own words
+            self._db.execute(f"DELETE FROM vectors WHERE n IN ({rows})", values)  # noqa: S608
+            self._db.execute(f"INSERT OR IGNORE INTO unwoven {rows}", values)
+            if adopted is not None:
+                self._db.execute("UPDATE embedding SET model = ?, dimensions = ?", adopted)
+        for agent, index in self._indexes.items():
+            if not values or agent in values:
+                index.unweave()
+
+    def unembedded(self, limit: int) -> list[tuple[str, str]]:
+        """Memories without a vector, (id, what is to be read) each: what was said before belongs to the meaning of a turn."""
+        query = "SELECT m.id, m.agent, m.session, m.ts, m.n, m.kind, m.text FROM unwoven u JOIN memories m ON m.n = u.n LIMIT ?"
+        return [(id_, self._context(*rest)) for id_, *rest in self._db.execute(query, (limit,)).fetchall()]
+
+    def _context(self, agent: str, session: str, ts: float, n: int, kind: str, text: str) -> str:
+        room = min(_CONTEXT_CHARS, (_READ_CHARS - len(text)) // _CONTEXT_TURNS)
+        if kind != "episode" or room <= 0:
+            return text
+        before = self._db.execute(
+            "SELECT substr(text, ?) FROM memories WHERE agent = ? AND session = ? AND state = 'live' AND kind = 'episode' "
+            "AND (ts, n) < (?, ?) ORDER BY ts DESC, n DESC LIMIT ?",
+            (-room, agent, session, ts, n, _CONTEXT_TURNS),
+        ).fetchall()
+        return " ".join([*(each[0] for each in reversed(before)), text])
+
+    def unembedded_count(self) -> int:
+        """How many have none."""
+        return int(self._db.execute("SELECT count(*) FROM unwoven").fetchone()[0])
+
+    def embedded(self, rows: Sequence[tuple[str, Any]]) -> None:
+        """Keep the vectors (id, vector) of the adopted model; what was changed or dropped meanwhile is left out."""
+        codes = quantised(np.asarray([vector for _, vector in rows], np.float32))
+        kept: dict[str, list[tuple[int, int]]] = {}
+        with self._transaction():
+            for at, (id_, _) in enumerate(rows):
+                found = self._db.execute(
+                    "DELETE FROM unwoven WHERE n = (SELECT n FROM memories WHERE id = ?) RETURNING n", (id_,)
+                ).fetchone()
+                if found:
+                    self._db.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (found[0], codes[at].tobytes()))
+                    kept.setdefault(id_.partition("/")[0], []).append((found[0], at))
+        for agent, places in kept.items():
+            if agent in self._indexes:
+                self._indexes[agent].weave([n for n, _ in places], codes[[at for _, at in places]])
 
 
-def _terms(query: str) -> list[str]:
-    """The words to look for, each once: without those that say nothing, unless there are no others."""
-    terms = list(dict.fromkeys(term.casefold() for term in _TERM.findall(query)))
-    return ([term for term in terms if term not in _SAY_NOTHING] or terms)[:TERMS_MAX]
+def quantised(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Vectors as whole numbers, the largest of each 127: their directions are all that is compared."""
+    most = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), 1e-9)
+    return np.asarray(np.rint(vectors / most * 127), np.int8)
+
+
+def _codes(blobs: Sequence[bytes]) -> NDArray[np.int8]:
+    return np.frombuffer(b"".join(blobs), np.int8).reshape(len(blobs), -1)
+
+
+def _numbers(row: Sequence[Any]) -> Row:
+    n, session, speaker, kind, ts, shared, importance, accessed, words, marked, live, woven = row
+    return Row(n, session, speaker, kind, ts, bool(shared), importance, accessed, words, marked, bool(live), bool(woven))
+
+
+def _seen(index: Index, lens: Lens) -> NDArray[np.bool_]:
+    """Which memories may be found."""
+    seen = index["live"].copy()
+    if lens.session is not None:
+        own = index["session"] == index.sessions.known.get(lens.session, -1)
+        if not lens.only_session:
+            own = own | index["shared"] | (index["session"] == index.sessions.known.get("", -1))
+        seen &= own
+    if lens.kinds:
+        seen &= np.isin(index["kind"], [index.kinds.known[each] for each in lens.kinds if each in index.kinds.known])
+    if lens.since is not None:
+        seen &= index["ts"] >= lens.since
+    return seen
 
 
 def _narrowed(agent: str, lens: Lens) -> tuple[str, list[Any]]:

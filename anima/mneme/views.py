@@ -6,7 +6,7 @@ from typing import Any
 
 from anima.errors import BadMessage
 from anima.mneme.importing import MORE
-from anima.mneme.store import Memory
+from anima.mneme.memory import Memory
 from anima.wire.memories import bare
 
 

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from anima.errors import AnimaError
+from anima.errors import AnimaError, Unavailable
 from anima.mneme.store import Store
 
-PIECE_TEXTS = 8  # read at once: a search waits for no more than that
+PIECE_TEXTS = 4  # read at once: a search waits for no more than that
+_AWAY_S = 5.0  # after a server did not answer
 _CALM_S = 0.02  # after a search, before reading on: another one may follow
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,11 @@ class Embedder(Protocol):
     @property
     def model(self) -> str:
         """Its id, kept with every vector."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has."""
         ...
 
     def embed(self, texts: Any) -> Any:
@@ -58,9 +64,10 @@ class Weaver:
             _log.warning("memories are found by words alone: %s", error)
             await asyncio.Event().wait()
             return
+        self._store.adopt(self._embedder.model, self._embedder.dimensions)
         while True:
             self._grown.clear()
-            rows = self._store.unembedded(PIECE_TEXTS, self._embedder.model)
+            rows = self._store.unembedded(PIECE_TEXTS)
             if not rows:
                 self.idle.set()
                 await self._grown.wait()
@@ -68,14 +75,26 @@ class Weaver:
             self.idle.clear()
             while self._searching:  # noqa: ASYNC110 - a search ends by itself
                 await asyncio.sleep(_CALM_S)
-            vectors = await asyncio.to_thread(self._embedder.embed, [text for _, text in rows])
-            self._store.embedded(
-                [(memory, vector) for (memory, _), vector in zip(rows, vectors, strict=True)], self._embedder.model
-            )
+            if (vectors := await self._read([text for _, text in rows])) is not None:
+                self._store.embedded([(memory, vector) for (memory, _), vector in zip(rows, vectors, strict=True)])
+
+    async def _read(self, texts: list[str]) -> Any:
+        """The vectors of texts; None, after a while, if the model is away."""
+        assert self._embedder is not None
+        try:
+            vectors = await asyncio.to_thread(self._embedder.embed, texts)
+        except Unavailable as error:
+            if not self.why:
+                _log.warning("memories are found by words alone for now: %s", error)
+            self.why = str(error)
+            await asyncio.sleep(_AWAY_S)
+            return None
+        self.why = ""
+        return vectors
 
     def left(self) -> int:
         """How many memories have no vector yet; 0 without a model."""
-        return self._store.unembedded_count(self._embedder.model) if self._embedder else 0
+        return self._store.unembedded_count() if self._embedder else 0
 
     @contextlib.contextmanager
     def searching(self) -> Iterator[None]:
@@ -90,4 +109,8 @@ class Weaver:
         """The vector of a query; None without a model."""
         if self._embedder is None or not text.strip():
             return None
-        return (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+        try:
+            return (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+        except Unavailable as error:
+            _log.warning("a search goes by words alone: %s", error)
+            return None

@@ -100,7 +100,8 @@ async def test_what_was_said_is_found_and_with_it_what_was_said_around_it(connec
     bus = Loopback()
     async with alive(bus, connection) as mneme:
         await say(bus, "I adopted a dog called Pixel", answer="How lovely!")
-        (hit,) = (await mneme.ask("search", query="dog", explain=True))["hits"]
+        hit, beside = (await mneme.ask("search", query="dog", explain=True))["hits"]
+        assert beside["text"] == "How lovely!", "what stands next to it has something of it"
         assert (hit["speaker"], hit["session"]) == ("user", "main")
         assert [each["text"] for each in hit["around"]] == ["I adopted a dog called Pixel", "How lovely!"]
 

@@ -20,22 +20,26 @@ class Rows:
         self.left = {f"arya/{number}": f"text {number}" for number in range(count)}
         self.vectors: dict[str, Any] = {}
 
-    def unembedded(self, limit: int, model: str) -> list[tuple[str, str]]:
+    def adopt(self, model: str, dimensions: int) -> None:
+        self.model = model
+
+    def unembedded(self, limit: int) -> list[tuple[str, str]]:
         return list(self.left.items())[:limit]
 
-    def unembedded_count(self, model: str) -> int:
+    def unembedded_count(self) -> int:
         return len(self.left)
 
-    def embedded(self, rows: Sequence[tuple[str, Any]], model: str) -> None:
+    def embedded(self, rows: Sequence[tuple[str, Any]]) -> None:
         for memory, vector in rows:
             del self.left[memory]
-            self.vectors[memory] = (model, vector)
+            self.vectors[memory] = (self.model, vector)
 
 
 class Lengths:
     """A model whose vectors are lengths."""
 
     model = "lengths"
+    dimensions = 1
 
     def __init__(self) -> None:
         self.pieces: list[int] = []
