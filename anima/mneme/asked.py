@@ -9,7 +9,8 @@ from anima.mneme.dates import Span, spans
 TERMS_MAX = 64  # words of a query that are looked up
 _TERM = re.compile(r"[^\W_]+")
 _WHEN = re.compile(
-    r"\b(when|how long|since|what (?:date|day|month|year)|which (?:month|year)|wann|wie lange|seit|welche[sn]? (?:tag|monat|jahr))\b"
+    r"\b(when|how long|since|what (?:date|day|month|year)|which (?:month|year)"
+    r"|wann|wie lange|seit|welche[sn]? (?:tag|monat|jahr))\b"
 )
 _TIMED = re.compile(
     r"""\b(yesterday|today|tonight|tomorrow|ago|last|next|recently|week(?:end)?s?|months?|years?

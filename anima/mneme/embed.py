@@ -18,7 +18,7 @@ def open_embedder(settings: House) -> Embedder:
     if chosen.model == "none":
         raise Unavailable("[embedding] model is none: memories are found by their words")
     if chosen.model == "minilm":
-        from anima.mneme.minilm import MiniLM
+        from anima.mneme.minilm.model import MiniLM
 
         return MiniLM()
     return Served(chosen.model, chosen.url, chosen.key)
