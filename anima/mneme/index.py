@@ -16,8 +16,8 @@ _SIGNS = 64  # in one number
 NONE = -1
 _COLUMNS: dict[str, Any] = {
     "n": np.int64, "ts": np.float64, "before": np.int32, "after": np.int32, "session": np.int32, "speaker": np.int32,
-    "kind": np.int16, "marks": np.uint8, "words": np.float32, "importance": np.float32, "accessed": np.float32,
-    "shared": np.bool_, "live": np.bool_, "woven": np.bool_,
+    "kind": np.int16, "marks": np.uint8, "words": np.float32, "near_words": np.float32,
+    "importance": np.float32, "accessed": np.float32, "shared": np.bool_, "live": np.bool_, "woven": np.bool_,
 }  # fmt: skip
 
 
@@ -61,6 +61,7 @@ class Index:
         self._room = 1_024
         self._columns = {name: np.zeros(self._room, sort) for name, sort in _COLUMNS.items()}
         self._signs = np.zeros((-(-dimensions // _SIGNS), self._room), np.uint64)
+        self.terms: dict[str, tuple[NDArray[Any], int]] = {}  #: where words stand, up to which n; kept by the store
         self._last: dict[int, int] = {}  # session -> place of its newest episode
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -80,19 +81,60 @@ class Index:
         here: Places = found[self["n"][found] == rows]
         return here
 
-    def put(self, rows: Iterable[Row]) -> None:
-        """New rows, in the order of their n, or known ones that changed."""
+    def load(self, rows: Sequence[Sequence[Any]]) -> None:
+        """All rows at once, in the order of their n, as tuples in the order of Row's fields. The index is empty before."""
+        if not rows:
+            return
+        self.size = len(rows)
+        while self._room < self.size:
+            self._room *= 2
+        self._columns = {name: np.zeros(self._room, sort) for name, sort in _COLUMNS.items()}
+        self._signs = np.zeros((len(self._signs), self._room), np.uint64)
+        for name, values in zip(Row.__slots__, zip(*rows, strict=True), strict=True):
+            codes = {"session": self.sessions, "speaker": self.speakers, "kind": self.kinds}.get(name)
+            self._columns[name][: self.size] = [codes.of(each) for each in values] if codes else values
+        self._columns["woven"][:] = False  # until its vector is here
+        self.words_total = float(self["words"].sum(dtype=np.float64))
+        self._join_all()
+
+    def _join_all(self) -> None:
+        for side in ("before", "after"):
+            self._columns[side][:] = NONE
+        episodes = np.flatnonzero(self["kind"] == self.kinds.known.get("episode", -1))
+        if not len(episodes):
+            return
+        session = self["session"][episodes]
+        order = np.argsort(session, kind="stable")
+        places, session = episodes[order], session[order]
+        same = session[1:] == session[:-1]
+        self._columns["before"][places[1:][same]] = places[:-1][same]
+        self._columns["after"][places[:-1][same]] = places[1:][same]
+        last = np.append(~same, True)
+        self._last = dict(zip(session[last].tolist(), places[last].tolist(), strict=True))
+        words = self["words"]
+        self["near_words"][:] = words
+        for side in ("before", "after"):
+            step = self[side].astype(np.int64)
+            for _ in range(2):
+                self["near_words"][:] += np.where(step != NONE, words[step], np.float32(0))
+                step = np.where(step != NONE, self[side][step], NONE)
+
+    def put(self, rows: Iterable[Row]) -> int:
+        """New rows, in the order of their n, or known ones that changed; how many of these."""
+        changed = 0
         for row in rows:
             if self.size and row.n <= self["n"][-1]:
                 known = self.places(np.array([row.n]))
                 if len(known):
                     self._set(int(known[0]), row)
+                    changed += 1
                 continue
             place = self.size
             self._grow()
             self._columns["before"][place] = self._columns["after"][place] = NONE
             self._set(place, row)
             self._join(place, row.kind)
+        return changed
 
     def _set(self, place: int, row: Row) -> None:
         columns = self._columns
@@ -106,11 +148,17 @@ class Index:
 
     def _join(self, place: int, kind: str) -> None:
         """An episode follows the one before it in its session."""
+        words = self._columns["words"][place]
+        self._columns["near_words"][place] = words
         if kind != "episode":
             return
         session = int(self._columns["session"][place])
         if (before := self._last.get(session, NONE)) != NONE:
             self._columns["before"][place], self._columns["after"][before] = before, place
+            for near in (before, int(self._columns["before"][before])):
+                if near != NONE:
+                    self._columns["near_words"][near] += words
+                    self._columns["near_words"][place] += self._columns["words"][near]
         self._last[session] = place
 
     def _grow(self) -> None:
@@ -138,27 +186,14 @@ class Index:
         self._columns["woven"][:] = False
 
     def window(self, places: Places) -> Places:
-        """The places with the two before and the two after each in its session; some may come more than once."""
-        parts = [places]
+        """The places with the two before and the two after each in its session, (5, places); NONE where there is nobody."""
+        rows = [places]
         for side in ("before", "after"):
             step = places
             for _ in range(2):
-                step = self[side][step]
-                step = step[step != NONE].astype(np.int64)
-                parts.append(step)
-        return np.concatenate(parts)
-
-    def window_words(self, places: Places) -> NDArray[np.float32]:
-        """How many words stand in the window of each place."""
-        words: NDArray[np.float32] = self["words"]
-        total: NDArray[np.float32] = words[places].copy()
-        for side in ("before", "after"):
-            step = self[side][places].astype(np.int64)
-            for _ in range(2):
-                there = step != NONE
-                total += np.where(there, words[step], np.float32(0))
-                step = np.where(there, self[side][step], NONE)
-        return total
+                step = np.where(step != NONE, self[side][step], NONE).astype(np.int64)
+                rows.append(step)
+        return np.stack(rows)
 
 
 def signs(codes: NDArray[np.int8] | NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anima.mneme.asked import QUESTION, TIMED, Asked
-from anima.mneme.index import Index, Places, signs
+from anima.mneme.index import NONE, Index, Places, signs
 
 Floats = NDArray[np.float32]
 
@@ -24,23 +24,23 @@ class Weights:
 
     k1: float = 1.2  # BM25 (Robertson and Zaragoza 2009), as FTS5 has them
     b: float = 0.75
-    turn: float = 1.0  # words of the memory itself
-    near: float = 0.9  # words of it and of the two turns before and after it
-    meaning: float = 1.5  # cosine of the vectors, which hold the two turns before as well
-    speaker: float = 0.3  # whom the question names said it
+    turn: float = 0.8  # words of the memory itself
+    near: float = 0.8  # words of it and of the two turns before and after it
+    meaning: float = 1.25  # cosine of the vectors, which hold the two turns before as well
+    speaker: float = 0.7  # whom the question names said it
     timed: float = 0.2  # it speaks of a time, and a time is asked for
     question: float = -0.2  # it asks: answers tell more
-    length: float = 0.1  # times the logarithm of its words: "Yes!" tells little
+    length: float = 0.15  # times the logarithm of its words: "Yes!" tells little
     span: float = 0.5  # it is of the time that the question names
     lift_recent: float = 0.1  # times 2 to the power of -age / half-life
     lift_important: float = 0.3  # times importance - 0.5
     lift_accessed: float = 0.03  # times log(1 + how often it came to mind)
     lift_mood: float = 0.1  # times the cosine of the moods then and now
-    cosine_min: float = 0.2  # of what has no word of the question: below it the vectors of this model say nothing
+    cosine_min: float = 0.1  # of what has no word of the question: below it the vectors of this model say nothing
     half_lives_h: Mapping[str, float] = field(default_factory=lambda: {"fact": 8760.0, "pin": 8760.0, "goal2": 2016.0})
     half_life_h: float = 168.0  # of every other kind
-    words_candidates: int = 250
-    signs_candidates: int = 400
+    words_candidates: int = 200
+    signs_candidates: int = 300
 
 
 WEIGHTS = Weights()
@@ -68,37 +68,46 @@ Fetch = Callable[[Places], NDArray[np.int8]]  #: the stored vectors of places, (
 
 def ranked(index: Index, asked: Asked, postings: Sequence[Places], sight: Sight, vector: Any, fetch: Fetch) -> Ranked:
     """Weigh the memories in sight. `postings` has the places of each of the question's words; `vector` its meaning, or None."""
-    turn, near = worded(index, postings)
-    by_words = _best(turn + WEIGHTS.near * near, sight.seen & (turn + near > 0), WEIGHTS.words_candidates)
+    turn, idfs = worded(index, postings)
+    by_words = _best(turn, sight.seen & (turn > 0), WEIGHTS.words_candidates)
+    beside = np.unique(index.window(by_words))
+    beside = beside[beside != NONE]
     by_signs = closest(index, vector, sight.seen) if vector is not None else np.empty(0, np.int64)
-    places = np.union1d(by_words, by_signs)
+    places = np.union1d(beside[sight.seen[beside]], by_signs)
     if not len(places):
         return Ranked(places, np.empty(0, np.float32), {})
     cosines = _cosines(fetch(places), vector) if vector is not None else np.zeros(len(places), np.float32)
-    kept = (turn[places] + near[places] > 0) | (cosines >= WEIGHTS.cosine_min)
-    places, cosines = places[kept], cosines[kept]
-    parts = _parts(index, asked, places, (turn[places], near[places], cosines))
+    near = nearby(index, postings, idfs, places)
+    kept = (near > 0) | (cosines >= WEIGHTS.cosine_min)
+    places, near, cosines = places[kept], near[kept], cosines[kept]
+    parts = _parts(index, asked, places, (_of_best(turn[places]), _of_best(near), cosines))
     scores = sum(parts.values(), np.zeros(len(places), np.float32)) * (1 + _lift(index, places, sight.now))
     order = np.argsort(-scores, kind="stable")
     return Ranked(places[order], scores[order].astype(np.float32), {name: part[order] for name, part in parts.items()})
 
 
-def worded(index: Index, postings: Sequence[Places]) -> tuple[Floats, Floats]:
-    """How well the words of each memory fit, alone and with its neighbours': BM25 each, the best one 1."""
-    turn, near = np.zeros(index.size, np.float32), np.zeros(index.size, np.float32)
-    count = np.zeros(index.size, np.float32)
+def worded(index: Index, postings: Sequence[Places]) -> tuple[Floats, list[float]]:
+    """How well the words of each memory fit (BM25), and what each word of the question is worth."""
+    turn = np.zeros(index.size, np.float32)
     mean = max(index.words_total / max(index.size, 1), 1.0)
-    for places in postings:
-        if not len(places):
-            continue
-        idf = math.log(1 + (index.size - len(places) + 0.5) / (len(places) + 0.5))
-        turn[places] += idf * _saturated(np.float32(1), index["words"][places] / np.float32(mean))
-        around = index.window(places)
-        np.add.at(count, around, np.float32(1))
-        # a place that stands here more than once is given the same sum more than once, and counts once
-        near[around] = near[around] + idf * _saturated(count[around], index.window_words(around) / np.float32(5 * mean))
-        count[around] = 0
-    return _of_best(turn), _of_best(near)
+    idfs = [math.log(1 + (index.size - len(places) + 0.5) / (len(places) + 0.5)) for places in postings]
+    for places, idf in zip(postings, idfs, strict=True):
+        turn[places] += np.float32(idf) * _saturated(np.float32(1), index["words"][places] / np.float32(mean))
+    return turn, idfs
+
+
+def nearby(index: Index, postings: Sequence[Places], idfs: Sequence[float], places: Places) -> Floats:
+    """The same for each of these places together with the two turns before and after it."""
+    total = np.zeros(len(places), np.float32)
+    mean = np.float32(max(index.words_total / max(index.size, 1), 1.0) * 5)
+    length = index["near_words"][places] / mean
+    window = index.window(places)
+    there = np.zeros(index.size + 1, np.bool_)  # the last one stands for nobody
+    for rows, idf in zip(postings, idfs, strict=True):
+        there[rows] = True
+        total += np.float32(idf) * _saturated(there[window].sum(axis=0), length)
+        there[rows] = False
+    return total
 
 
 def _saturated(count: Any, length: NDArray[Any]) -> Floats:

@@ -33,7 +33,6 @@ class MiniLM:
         wanted = onnxruntime.SessionOptions()
         wanted.intra_op_num_threads, wanted.inter_op_num_threads = _THREADS, 1
         wanted.enable_cpu_mem_arena = False  # it would keep what the longest text ever needed
-        wanted.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle thread costs nothing
         here = files("anima.mneme.minilm")
         try:
             self._pieces = Pieces((here / "vocab.txt").read_text("utf-8").splitlines(), _LONGEST)
