@@ -39,8 +39,8 @@ class Weights:
     cosine_min: float = 0.1  # of what has no word of the question: below it the vectors of this model say nothing
     half_lives_h: Mapping[str, float] = field(default_factory=lambda: {"fact": 8760.0, "pin": 8760.0, "goal2": 2016.0})
     half_life_h: float = 168.0  # of every other kind
-    words_candidates: int = 200
-    signs_candidates: int = 300
+    words_candidates: int = 150
+    signs_candidates: int = 200
 
 
 WEIGHTS = Weights()
@@ -71,9 +71,11 @@ def ranked(index: Index, asked: Asked, postings: Sequence[Places], sight: Sight,
     turn, idfs = worded(index, postings)
     by_words = _best(turn, sight.seen & (turn > 0), WEIGHTS.words_candidates)
     beside = np.unique(index.window(by_words))
-    beside = beside[beside != NONE]
+    beside = beside[(beside != NONE) & sight.seen[beside]]
+    fits = WEIGHTS.turn * _of_best(turn[beside]) + WEIGHTS.near * _of_best(nearby(index, postings, idfs, beside))
+    by_words = np.sort(beside[np.argsort(-fits, kind="stable")[: WEIGHTS.words_candidates]])
     by_signs = closest(index, vector, sight.seen) if vector is not None else np.empty(0, np.int64)
-    places = np.union1d(beside[sight.seen[beside]], by_signs)
+    places = np.union1d(by_words, by_signs)
     if not len(places):
         return Ranked(places, np.empty(0, np.float32), {})
     cosines = _cosines(fetch(places), vector) if vector is not None else np.zeros(len(places), np.float32)
@@ -148,8 +150,9 @@ def _best(scores: Floats, allowed: NDArray[np.bool_], count: int) -> Places:
 
 def _cosines(codes: NDArray[np.int8], vector: Any) -> Floats:
     numbers = codes.astype(np.float32)
-    lengths = np.linalg.norm(numbers, axis=1)
-    return np.asarray((numbers @ np.asarray(vector, np.float32)) / np.maximum(lengths, 1), np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", numbers, numbers))
+    # einsum, not @: waking BLAS's threads takes longer than this
+    return np.asarray(np.einsum("ij,j->i", numbers, np.asarray(vector, np.float32)) / np.maximum(lengths, 1), np.float32)
 
 
 def _parts(index: Index, asked: Asked, places: Places, found: tuple[Floats, Floats, Floats]) -> dict[str, Floats]:

@@ -13,6 +13,7 @@ from anima.errors import AnimaError, Unavailable
 from anima.mneme.store import Store
 
 PIECE_TEXTS = 4  # read at once: a search waits for no more than that
+_ASKED_KEPT = 256
 _AWAY_S = 5.0  # after a server did not answer
 _CALM_S = 0.02  # after a search, before reading on: another one may follow
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Weaver:
         self._open = open_embedder
         self._embedder: Embedder | None = None
         self._searching = 0
+        self._asked: dict[str, Any] = {}  # vectors of the newest questions
         self.why = "the embedding model is not loaded yet"  #: why there are no vectors; "" if there are
         self.idle = asyncio.Event()  #: whether nothing is left to do
 
@@ -109,8 +111,15 @@ class Weaver:
         """The vector of a query; None without a model."""
         if self._embedder is None or not text.strip():
             return None
+        if (known := self._asked.pop(text, None)) is not None:
+            self._asked[text] = known  # goals are asked about before every turn
+            return known
         try:
-            return (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+            vector = (await asyncio.to_thread(self._embedder.embed, [text]))[0]
         except Unavailable as error:
             _log.warning("a search goes by words alone: %s", error)
             return None
+        self._asked[text] = vector
+        if len(self._asked) > _ASKED_KEPT:
+            del self._asked[next(iter(self._asked))]
+        return vector

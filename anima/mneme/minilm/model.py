@@ -32,6 +32,8 @@ class MiniLM:
         """Load it; about 0.2 s. Raises Unavailable if its files are not whole."""
         wanted = onnxruntime.SessionOptions()
         wanted.intra_op_num_threads, wanted.inter_op_num_threads = _THREADS, 1
+        # threads that wait busily for the next text would take the cores from the search that follows: 2 ms become 10
+        wanted.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted.enable_cpu_mem_arena = False  # it would keep what the longest text ever needed
         here = files("anima.mneme.minilm")
         try:
