@@ -100,6 +100,8 @@ class Index:
     def _join_all(self) -> None:
         for side in ("before", "after"):
             self._columns[side][:] = NONE
+        words = self["words"]
+        self["near_words"][:] = words
         episodes = np.flatnonzero(self["kind"] == self.kinds.known.get("episode", -1))
         if not len(episodes):
             return
@@ -111,8 +113,6 @@ class Index:
         self._columns["after"][places[:-1][same]] = places[1:][same]
         last = np.append(~same, True)
         self._last = dict(zip(session[last].tolist(), places[last].tolist(), strict=True))
-        words = self["words"]
-        self["near_words"][:] = words
         for side in ("before", "after"):
             step = self[side].astype(np.int64)
             for _ in range(2):

@@ -55,7 +55,7 @@ def days(query: str) -> list[tuple[str, str]]:
         ("what happened in December 2024?", [("2024-12-01", "2025-01-01")]),
         ("during 2021", [("2021-01-01", "2022-01-01")]),
         ("vor zwei Tagen", [("2026-11-24", "2026-11-26")]),
-        ("a year ago", [("2025-05-28", "2026-05-30")]),
+        ("a year ago", [("2025-05-28", "2026-05-29")]),
         ("last week", [("2026-11-13", "2026-11-27")]),
         ("may I ask you something?", []),
         ("on 31 February 2023", []),
@@ -101,7 +101,7 @@ def test_words_are_cut_into_the_pieces_that_the_model_knows() -> None:
     pieces = Pieces((files("anima.mneme.minilm") / "vocab.txt").read_text("utf-8").splitlines(), 16)
     # numbers as Hugging Face's own tokenizer gives them for this model
     assert pieces.of("Hello, world!") == [101, 7592, 1010, 2088, 999, 102]
-    assert pieces.of("unbelievably Größe 日本") == [101, 4895, 8671, 2666, 3567, 6321, 24665, 19969, 1864, 1876, 102]
+    assert pieces.of("unbelievably Größe 日本") == [101, 4895, 8671, 2666, 3567, 6321, 24665, 2080, 17499, 1864, 1876, 102]
     assert pieces.of("") == [101, 102]
     assert len(pieces.of("word " * 1_000)) == 16
     assert pieces.of("x" * 500) == [101, 100, 102]
@@ -116,7 +116,8 @@ def test_what_means_the_same_is_near_and_what_does_not_is_far(model: MiniLM) -> 
     cat, kitten, bank = model.embed(
         ["The cat sits outside.", "A kitten is out on the terrace.", "The bank raised its interest rates."]
     )
-    assert cat @ kitten > 0.5 > 0.2 > cat @ bank
+    assert cat @ kitten > 0.5
+    assert cat @ bank < 0.2
     # the published weights in full precision say 0.28 and 0.23 (sentence-transformers' own example)
     outside, guitar, garden = model.embed(["The cat sits outside", "A man is playing guitar", "The dog plays in the garden"])
     assert outside @ garden == pytest.approx(0.284, abs=0.03)
