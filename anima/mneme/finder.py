@@ -1,8 +1,10 @@
 """Finding: for a person who searches, and for an agent to whom something comes to mind before it thinks."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from anima.bus.bus import Answer, Bus
@@ -26,6 +28,7 @@ _RECALLED_MAX = 12  # hits that are looked at before a turn
 _GOALS_MAX = 2  # goals that bring something to mind, the newest
 _GOAL_WEIGHT = 0.6  # of what a goal brings to mind, beside what the message does
 _EPISODIC = ("episode", "fact")
+_ALL_BUT_SNAPSHOTS = (*_EPISODIC, "goal1", "goal2", "pin")  # these say again, in fewer words, what is found where it was said
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ class Finder:
         self._weaver = weaver
         self._moods = moods
         self._desk = desk
+        self._loading = asyncio.Lock()
 
     def verbs(self) -> dict[str, Answer]:
         """What is answered here."""
@@ -53,7 +57,7 @@ class Finder:
         reached = await self._scribe.reached(int(number(asked, "seen", 0)), SETTLED_S)
         explain = bool(asked.get("explain"))
         only = bool(asked.get("only", True))
-        lens = Lens(session, only, since=asked.get("since"), now=time.time())
+        lens = Lens(session, only, _ALL_BUT_SNAPSHOTS, since=asked.get("since"), now=time.time())
         hits = await self.find(agent, query, k, lens, explain=explain)
         around = {each.memory.id: self._around(each.memory) for each in hits} if explain else {}
         told = [hit(each.memory, each.score, each.parts if explain else None, around.get(each.memory.id, ())) for each in hits]
@@ -65,6 +69,9 @@ class Finder:
         if not shown.strip() or k < 1:
             return []
         with self._weaver.searching():
+            async with self._loading:
+                for _ in self._store.load(agent):
+                    await asyncio.sleep(0)
             vector = await self._weaver.vector(self._store.asked(agent, shown).meant)
             return self._store.search(agent, shown, k, lens, vector=vector, explain=explain)
 
@@ -98,7 +105,7 @@ class Finder:
         hits = {each.memory.id: each for each in await self.find(agent, said, _RECALLED_MAX, lens)}
         for goal in goals[-_GOALS_MAX:]:
             for each in await self.find(agent, goal.text, _RECALLED_MAX // 3, lens):
-                hits.setdefault(each.memory.id, Hit(each.memory, each.score * _GOAL_WEIGHT))
+                hits.setdefault(each.memory.id, replace(each, score=each.score * _GOAL_WEIGHT))
         return list(hits.values())
 
     async def _feel(self, agent: str, occasion: Occasion, shown: Sequence[Memory]) -> None:

@@ -1,7 +1,8 @@
 """What is looked at in every search, of one agent, as columns of numbers: everything else stays in the file.
 
-A memory takes about 110 bytes here, its vector as 384 signs among them (48 bytes): 11 MB for 100,000. The whole follows from
-the store and is read when an agent's memories are first searched.
+A memory takes about 110 bytes here, its vector as 384 signs among them (48 bytes): 11 MB for 100,000. Of few memories the
+vectors are here as they are stored, too. The whole follows from the store and is read when an agent's memories are first
+searched.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 Places = NDArray[np.int64]
 _SIGNS = 64  # in one number
+CODES_KEPT = 50_000  # memories whose vectors are kept here whole, 19 MB; of more they are fetched from the file, 1 ms a search
 NONE = -1
 _COLUMNS: dict[str, Any] = {
     "n": np.int64, "ts": np.float64, "before": np.int32, "after": np.int32, "session": np.int32, "speaker": np.int32,
@@ -61,6 +63,7 @@ class Index:
         self._room = 1_024
         self._columns = {name: np.zeros(self._room, sort) for name, sort in _COLUMNS.items()}
         self._signs = np.zeros((-(-dimensions // _SIGNS), self._room), np.uint64)
+        self._codes: NDArray[np.int8] | None = np.zeros((self._room, dimensions), np.int8)
         self.terms: dict[str, tuple[NDArray[Any], int]] = {}  #: where words stand, up to which n; kept by the store
         self._last: dict[int, int] = {}  # session -> place of its newest episode
 
@@ -82,22 +85,18 @@ class Index:
         return here
 
     def load(self, rows: Sequence[Sequence[Any]]) -> None:
-        """All rows at once, in the order of their n, as tuples in the order of Row's fields. The index is empty before."""
-        if not rows:
-            return
-        self.size = len(rows)
-        while self._room < self.size:
-            self._room *= 2
-        self._columns = {name: np.zeros(self._room, sort) for name, sort in _COLUMNS.items()}
-        self._signs = np.zeros((len(self._signs), self._room), np.uint64)
-        for name, values in zip(Row.__slots__, zip(*rows, strict=True), strict=True):
+        """More rows, in the order of their n, as tuples in the order of Row's fields; `join` when all are here."""
+        start, end = self.size, self.size + len(rows)
+        self._make_room(end)
+        self.size = end
+        for name, values in zip(Row.__slots__, zip(*rows, strict=True), strict=False):
             codes = {"session": self.sessions, "speaker": self.speakers, "kind": self.kinds}.get(name)
-            self._columns[name][: self.size] = [codes.of(each) for each in values] if codes else values
-        self._columns["woven"][:] = False  # until its vector is here
-        self.words_total = float(self["words"].sum(dtype=np.float64))
-        self._join_all()
+            self._columns[name][start:end] = list(map(codes.of, values)) if codes else values
+        self._columns["woven"][start:end] = False  # until its vector is here
+        self.words_total += float(self["words"][start:].sum(dtype=np.float64))
 
-    def _join_all(self) -> None:
+    def join(self) -> None:
+        """Who comes before and after whom, once all rows are loaded."""
         for side in ("before", "after"):
             self._columns[side][:] = NONE
         words = self["words"]
@@ -130,7 +129,8 @@ class Index:
                     changed += 1
                 continue
             place = self.size
-            self._grow()
+            self._make_room(place + 1)
+            self.size += 1
             self._columns["before"][place] = self._columns["after"][place] = NONE
             self._set(place, row)
             self._join(place, row.kind)
@@ -161,13 +161,15 @@ class Index:
                     self._columns["near_words"][place] += self._columns["words"][near]
         self._last[session] = place
 
-    def _grow(self) -> None:
-        if self.size == self._room:
+    def _make_room(self, size: int) -> None:
+        """Have columns for so many, at least."""
+        while self._room < size:
             self._room *= 2
             for name, column in self._columns.items():
                 self._columns[name] = np.concatenate([column, np.zeros_like(column)])
             self._signs = np.concatenate([self._signs, np.zeros_like(self._signs)], axis=1)
-        self.size += 1
+            if self._codes is not None:
+                self._codes = np.concatenate([self._codes, np.zeros_like(self._codes)]) if size <= CODES_KEPT else None
 
     def drop(self, n: int) -> None:
         """The row is no more."""
@@ -175,11 +177,22 @@ class Index:
 
     def weave(self, rows: Sequence[int], codes: NDArray[np.int8]) -> None:
         """These rows have vectors now, (rows, dimensions)."""
+        if not self.size:
+            return
         wanted = np.array(rows, np.int64)
-        here = np.isin(wanted, self["n"])
-        places = self.places(wanted[here])
+        places = np.minimum(np.searchsorted(self["n"], wanted), self.size - 1)
+        here = self["n"][places] == wanted
+        places = places[here]
         self._signs[:, places] = signs(codes[here]).T
+        if self._codes is not None:
+            self._codes[places] = codes[here]
         self._columns["woven"][places] = True
+
+    def codes(self, places: Places) -> NDArray[np.int8] | None:
+        """The vectors of places, (places, dimensions), zeros for one without; None if they are to be fetched from the file."""
+        if self._codes is None:
+            return None
+        return np.where(self["woven"][places][:, None], self._codes[places], np.int8(0))
 
     def unweave(self) -> None:
         """No row has a vector any more."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anima.mneme.asked import QUESTION, TIMED, Asked
-from anima.mneme.index import NONE, Index, Places, signs
+from anima.mneme.index import Index, Places, signs
 
 Floats = NDArray[np.float32]
 
@@ -52,6 +52,7 @@ class Ranked:
 
     places: Places
     scores: Floats
+    fit: Floats  #: 0 to 1, how well each fits by itself: its cosine, or its share in the words, whichever is more
     parts: dict[str, Floats]
 
 
@@ -69,23 +70,34 @@ Fetch = Callable[[Places], NDArray[np.int8]]  #: the stored vectors of places, (
 def ranked(index: Index, asked: Asked, postings: Sequence[Places], sight: Sight, vector: Any, fetch: Fetch) -> Ranked:
     """Weigh the memories in sight. `postings` has the places of each of the question's words; `vector` its meaning, or None."""
     turn, idfs = worded(index, postings)
-    by_words = _best(turn, sight.seen & (turn > 0), WEIGHTS.words_candidates)
-    beside = np.unique(index.window(by_words))
-    beside = beside[(beside != NONE) & sight.seen[beside]]
-    fits = WEIGHTS.turn * _of_best(turn[beside]) + WEIGHTS.near * _of_best(nearby(index, postings, idfs, beside))
-    by_words = np.sort(beside[np.argsort(-fits, kind="stable")[: WEIGHTS.words_candidates]])
     by_signs = closest(index, vector, sight.seen) if vector is not None else np.empty(0, np.int64)
-    places = np.union1d(by_words, by_signs)
+    pool = _pool(index, _best(turn, sight.seen & (turn > 0), WEIGHTS.words_candidates), by_signs, sight.seen)
+    near, shares = nearby(index, postings, idfs, pool)
+    kept = np.isin(pool, by_signs, assume_unique=True)
+    fits = WEIGHTS.turn * _of_best(turn[pool]) + WEIGHTS.near * _of_best(near)
+    kept[_best(fits, fits > 0, WEIGHTS.words_candidates)] = True
+    places, near, shares = pool[kept], near[kept], shares[kept]
     if not len(places):
-        return Ranked(places, np.empty(0, np.float32), {})
+        return Ranked(places, np.empty(0, np.float32), np.empty(0, np.float32), {})
     cosines = _cosines(fetch(places), vector) if vector is not None else np.zeros(len(places), np.float32)
-    near = nearby(index, postings, idfs, places)
     kept = (near > 0) | (cosines >= WEIGHTS.cosine_min)
-    places, near, cosines = places[kept], near[kept], cosines[kept]
+    places, near, shares, cosines = places[kept], near[kept], shares[kept], cosines[kept]
     parts = _parts(index, asked, places, (_of_best(turn[places]), _of_best(near), cosines))
     scores = sum(parts.values(), np.zeros(len(places), np.float32)) * (1 + _lift(index, places, sight.now))
     order = np.argsort(-scores, kind="stable")
-    return Ranked(places[order], scores[order].astype(np.float32), {name: part[order] for name, part in parts.items()})
+    fit = np.maximum(cosines, shares)
+    told = {name: part[order] for name, part in parts.items()}
+    return Ranked(places[order], scores[order].astype(np.float32), fit[order], told)
+
+
+def _pool(index: Index, by_words: Places, by_signs: Places, seen: NDArray[np.bool_]) -> Places:
+    """What is weighed by the words around it as well."""
+    wanted = np.zeros(index.size + 1, np.bool_)  # the last one stands for nobody
+    wanted[index.window(by_words)] = True
+    wanted[:-1] &= seen
+    wanted[by_signs] = True
+    pool: Places = np.flatnonzero(wanted[:-1])
+    return pool
 
 
 def worded(index: Index, postings: Sequence[Places]) -> tuple[Floats, list[float]]:
@@ -94,27 +106,33 @@ def worded(index: Index, postings: Sequence[Places]) -> tuple[Floats, list[float
     mean = max(index.words_total / max(index.size, 1), 1.0)
     idfs = [math.log(1 + (index.size - len(places) + 0.5) / (len(places) + 0.5)) for places in postings]
     for places, idf in zip(postings, idfs, strict=True):
-        turn[places] += np.float32(idf) * _saturated(np.float32(1), index["words"][places] / np.float32(mean))
+        turn[places] += np.float32(idf) * _saturated(np.float32(1), _lengths(index["words"][places] / np.float32(mean)))
     return turn, idfs
 
 
-def nearby(index: Index, postings: Sequence[Places], idfs: Sequence[float], places: Places) -> Floats:
-    """The same for each of these places together with the two turns before and after it."""
-    total = np.zeros(len(places), np.float32)
+def nearby(index: Index, postings: Sequence[Places], idfs: Sequence[float], places: Places) -> tuple[Floats, Floats]:
+    """The same for each of these places together with the two turns before and after it; and its own share in the words."""
+    total, shares = np.zeros(len(places), np.float32), np.zeros(len(places), np.float32)
     mean = np.float32(max(index.words_total / max(index.size, 1), 1.0) * 5)
-    length = index["near_words"][places] / mean
+    length = _lengths(index["near_words"][places] / mean)
     window = index.window(places)
     there = np.zeros(index.size + 1, np.bool_)  # the last one stands for nobody
     for rows, idf in zip(postings, idfs, strict=True):
         there[rows] = True
-        total += np.float32(idf) * _saturated(there[window].sum(axis=0), length)
+        found = there[window]
         there[rows] = False
-    return total
+        total += np.float32(idf) * _saturated(found.sum(axis=0, dtype=np.float32), length)
+        shares += np.float32(idf) * found[0]
+    return total, shares / np.float32(sum(idfs) or 1.0)
 
 
-def _saturated(count: Any, length: NDArray[Any]) -> Floats:
-    k1, b = WEIGHTS.k1, WEIGHTS.b
-    return np.asarray(count * (k1 + 1) / (count + k1 * (1 - b + b * length)), np.float32)
+def _lengths(relative: NDArray[Any]) -> Floats:
+    """What BM25 has for texts of a length beside the mean one."""
+    return np.asarray(WEIGHTS.k1 * (1 - WEIGHTS.b + WEIGHTS.b * relative), np.float32)
+
+
+def _saturated(count: Any, lengths: Floats) -> Floats:
+    return np.asarray(count * np.float32(WEIGHTS.k1 + 1) / (count + lengths), np.float32)
 
 
 def _of_best(scores: Floats) -> Floats:

@@ -24,6 +24,7 @@ SHOWN_CHARS = 1_200  # of one memory; the tool `view_around` shows all of it
 AROUND_CHARS = 200  # of what was said right before and after it
 AROUND_MAX = 3  # memories that are shown with their surroundings
 NEAR_BEST = 0.5  # of the best one's score: what is further off comes to nobody's mind
+FIT_MIN = 0.2  # nor does what fits less by itself; 97 % of what answers a question fit more, 31 % of another life's do not
 _BYTES_PER_TOKEN = 2.3  # as anima/nous/tokens.py counts at its most careful
 _HEAD = "What comes to mind, from long ago or elsewhere. It is not part of this conversation and may be out of date."
 _SPANS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (4.35, "week"), (12, "month"))
@@ -39,7 +40,12 @@ class Scored(Protocol):
 
     @property
     def score(self) -> float:
-        """How well it fits; more is better."""
+        """How well it fits beside the others; more is better."""
+        ...
+
+    @property
+    def fit(self) -> float:
+        """How well it fits by itself, 0 to 1."""
         ...
 
 
@@ -71,8 +77,8 @@ def in_view(memory: Memory, occasion: Occasion) -> bool:
 
 
 def chosen(hits: Iterable[Scored], occasion: Occasion) -> list[Memory]:
-    """Those of the hits that are worth showing, best first: near the best, each said once, and nothing in view."""
-    found = [hit for hit in hits if not in_view(hit.memory, occasion)]
+    """Those of the hits that are worth showing, best first: they fit, and nearly as the best does, each said once, and nothing in view."""
+    found = [hit for hit in hits if hit.fit >= FIT_MIN and not in_view(hit.memory, occasion)]
     best = max((hit.score for hit in found), default=0.0)
     said: set[str] = set()
     memories = []

@@ -3,7 +3,6 @@
 One connection, one thread. Every method that writes is one transaction, on the disk before it returns.
 """
 
-import itertools
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,29 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anima.mneme.asked import Asked, length, marks, understood
-from anima.mneme.index import Index, Places, Row
+from anima.mneme.index import Index
+from anima.mneme.indexes import WORDED, Indexes
 from anima.mneme.memory import EVERYTHING, Hit, Lens, Memory
 from anima.mneme.ranking import WEIGHTS, Ranked, Sight, like, ranked
 from anima.store.database import Connection
 
-_POSTINGS_MAX = 80_000  # rows that are looked at for all words of a query: a word in more memories than its part is known by
-_POSTINGS_TERM = (2_000, 20_000)  # its newest ones; so many at least, and at most, for one word
 _CONTEXT_TURNS, _CONTEXT_CHARS = 2, 400  # what was said before belongs to what a memory means
 _READ_CHARS = 1_000  # about what a model reads of one text: a long turn leaves no room for what was before it
 _MOOD_LOOKED_AT = 5  # times as many as are wanted: among those a like mood can bring one forward
-_LOADED_ROWS = 50_000
 _MAPPED_BYTES = 1 << 30
-_TERMS_KEPT = 500  # words whose places are kept, 20,000 of each at most: 80 MB if all of them were everywhere, 2 as a rule
-_NOWHERE = np.empty(0, np.int32)
 
 
 _FIELDS = tuple(each.name for each in fields(Memory))
 _COLUMNS = ", ".join(f'm."{name}"' for name in _FIELDS)
 _NAMES = ", ".join(f'"{name}"' for name in _FIELDS)
-_WORDED = "state = 'live' AND text <> ''"  # whose words are looked up
 _JSON = frozenset({"mood", "data"})
-_ROW = f"SELECT n, session, speaker, kind, ts, shared, importance, accessed, words, marks, {_WORDED}, "
-_ROW += "n IN (SELECT n FROM vectors) FROM memories"
 _INSERT = (
     f"INSERT INTO memories ({_NAMES}, words, marks) VALUES ({', '.join('?' * (len(_FIELDS) + 2))}) "  # noqa: S608
     "ON CONFLICT (id) DO NOTHING RETURNING n"
@@ -50,7 +42,7 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
         self._db.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")  # hundreds of vectors are fetched a search: 1.1 ms instead of 2
-        self._indexes: dict[str, Index] = {}  # of the agents whose memories were searched in this life
+        self._indexes = Indexes(connection)
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -84,7 +76,7 @@ class Store:
                 moved += self._numbers("UPDATE memories SET accessed = accessed + 1 WHERE id = ? RETURNING n", id_)
             if cursor is not None:
                 self._db.execute("UPDATE cursor SET seq = ?", (cursor,))
-        self._follow(moved)
+        self._indexes.follow(moved)
 
     def _put(self, memory: Memory) -> list[int]:
         values = [_packed(name, getattr(memory, name)) for name in _FIELDS]
@@ -95,7 +87,7 @@ class Store:
 
     def _word(self, id_: str) -> None:
         """Have a memory found by its words, and read for its meaning."""
-        chosen = f"FROM memories WHERE id = ? AND {_WORDED}"
+        chosen = f"FROM memories WHERE id = ? AND {WORDED}"
         self._db.execute(f"INSERT INTO words (rowid, text) SELECT n, text {chosen}", (id_,))
         self._db.execute(f"INSERT OR IGNORE INTO unwoven SELECT n {chosen}", (id_,))
 
@@ -127,26 +119,11 @@ class Store:
     def _unword(self, id_: str) -> None:
         """Take a memory's words and its meaning out; to be done while the row is as it was put in."""
         self._db.execute(
-            f"INSERT INTO words (words, rowid, text) SELECT 'delete', n, text FROM memories WHERE id = ? AND {_WORDED}",  # noqa: S608
+            f"INSERT INTO words (words, rowid, text) SELECT 'delete', n, text FROM memories WHERE id = ? AND {WORDED}",  # noqa: S608
             (id_,),
         )
         for table in ("vectors", "unwoven"):
             self._db.execute(f"DELETE FROM {table} WHERE n = (SELECT n FROM memories WHERE id = ?)", (id_,))  # noqa: S608
-
-    def _follow(self, moved: Sequence[int]) -> None:
-        """Tell the columns in memory what changed in the file."""
-        if not self._indexes:
-            return
-        for n in sorted(set(moved)):
-            found = self._db.execute(f"{_ROW} WHERE n = ?", (n,)).fetchone()
-            if found is None:
-                for index in self._indexes.values():
-                    index.drop(n)
-                continue
-            (agent,) = self._db.execute("SELECT agent FROM memories WHERE n = ?", (n,)).fetchone()
-            held = self._indexes.get(agent)
-            if held is not None and held.put([_numbers(found)]):
-                held.terms.clear()  # a known row has other words now, perhaps
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -203,9 +180,16 @@ class Store:
 
     # -- finding ---------------------------------------------------------------------------------------------------------
 
+    def load(self, agent: str) -> Iterator[None]:
+        """Get ready to search an agent's memories, a slice at a time: whoever has other work does it in between.
+
+        A search does what is left of it itself; for a million memories all of it takes ten seconds.
+        """
+        return self._indexes.load(agent)
+
     def asked(self, agent: str, query: str, now: float = 0.0) -> Asked:
         """A query, understood among the people whose words this agent remembers."""
-        return understood(query, self._index(agent).speakers.known, now)
+        return understood(query, self._indexes.of(agent).speakers.known, now)
 
     def search(
         self, agent: str, query: str, k: int = 10, lens: Lens = EVERYTHING, *, vector: Any = None, explain: bool = False
@@ -215,67 +199,17 @@ class Store:
         `vector` is the meaning of `asked(...).meant`; None searches by words. What made each score is told
         with `explain`.
         """
-        index, asked = self._index(agent), self.asked(agent, query, lens.now)
+        index, asked = self._indexes.of(agent), self.asked(agent, query, lens.now)
         if not asked.terms or not index.size or k < 1:
             return []
-        found = ranked(
-            index, asked, self._postings(index, asked), Sight(_seen(index, lens), lens.now), vector, self._fetch(index)
-        )
+        postings, sight = self._indexes.postings(index, asked), Sight(_seen(index, lens), lens.now)
+        found = ranked(index, asked, postings, sight, vector, lambda places: self._indexes.codes(index, places))
         looked_at = k * _MOOD_LOOKED_AT if lens.mood else k
         rows = index["n"][found.places[:looked_at]].tolist()
-        hits = [self._hit(n, at, found, lens, explain=explain) for at, n in enumerate(rows)]
+        wanted = ", ".join(map(str, rows))  # whole numbers of our own
+        told = {n: row for n, *row in self._db.execute(f"SELECT n, {_COLUMNS} FROM memories m WHERE n IN ({wanted})")}  # noqa: S608
+        hits = [_hit(_memory(told[n]), at, found, lens, explain=explain) for at, n in enumerate(rows)]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
-
-    def _hit(self, n: int, at: int, found: Ranked, lens: Lens, *, explain: bool) -> Hit:
-        memory = _memory(self._db.execute(f"SELECT {_COLUMNS} FROM memories m WHERE n = ?", (n,)).fetchone())  # noqa: S608
-        mood = like(memory.mood, lens.mood)
-        score = float(found.scores[at]) * (1 + WEIGHTS.lift_mood * mood)
-        parts = {name: float(part[at]) for name, part in found.parts.items() if part[at]} if explain else {}
-        return Hit(memory, score, parts | ({"mood": mood} if explain and mood else {}))
-
-    def _postings(self, index: Index, asked: Asked) -> list[Places]:
-        """Where each word of the query stands; of a word that is everywhere the newest places."""
-        least, most = _POSTINGS_TERM
-        limit = min(max(_POSTINGS_MAX // len(asked.terms), least), most)
-        return [self._places(index, term)[-limit:] for term in asked.terms]
-
-    def _places(self, index: Index, term: str) -> Places:
-        """Where a word stands. What is common is asked for often, so it is kept, and only what came since is read."""
-        known, seen = index.terms.pop(term, (_NOWHERE, 0))
-        look = "SELECT rowid FROM words WHERE words MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?"
-        rows = self._db.execute(look, (f'"{term}"', seen, _POSTINGS_TERM[1])).fetchall()
-        if rows:
-            new = index.places(np.fromiter(itertools.chain.from_iterable(reversed(rows)), np.int64, len(rows)))
-            known = np.concatenate([known, new])[-_POSTINGS_TERM[1] :]
-            seen = rows[0][0]
-        index.terms[term] = known, seen
-        while len(index.terms) > _TERMS_KEPT:
-            del index.terms[next(iter(index.terms))]
-        return known
-
-    def _fetch(self, index: Index) -> Any:
-        def fetch(places: Places) -> NDArray[np.int8]:
-            codes = np.zeros((len(places), index.dimensions), np.int8)
-            rows = index["n"][places]
-            wanted = ", ".join(map(str, rows.tolist()))  # whole numbers of our own
-            found = self._db.execute(f"SELECT n, code FROM vectors WHERE n IN ({wanted}) ORDER BY n").fetchall()  # noqa: S608
-            if found:
-                codes[np.searchsorted(rows, [n for n, _ in found])] = _codes([code for _, code in found])
-            return codes
-
-        return fetch
-
-    def _index(self, agent: str) -> Index:
-        """The columns of an agent's memories; read from the file the first time."""
-        if (index := self._indexes.get(agent)) is None:
-            index = Index(self._embedding()[1])
-            index.load(self._db.execute(f"{_ROW} WHERE agent = ? AND state = 'live' ORDER BY n", (agent,)).fetchall())
-            query = "SELECT n, code FROM vectors WHERE n IN (SELECT n FROM memories WHERE agent = ?) ORDER BY n"
-            woven = self._db.execute(query, (agent,))
-            while rows := woven.fetchmany(_LOADED_ROWS):
-                index.weave([n for n, _ in rows], _codes([code for _, code in rows]))
-            self._indexes[agent] = index
-        return index
 
     # -- vectors ---------------------------------------------------------------------------------------------------------
 
@@ -283,7 +217,7 @@ class Store:
         """From now on vectors are of this model: those of another are dropped, and all is read anew."""
         if self._embedding() != (model, dimensions):
             self._unweave("1", (), (model, dimensions))
-            self._indexes.clear()
+            self._indexes.unwoven()
 
     def _embedding(self) -> tuple[str, int]:
         model, dimensions = self._db.execute("SELECT model, dimensions FROM embedding").fetchone()
@@ -292,17 +226,15 @@ class Store:
     def unweave(self, agent: str) -> None:
         """Forget the vectors of an agent, so that they are made anew."""
         self._unweave("agent = ?", (agent,))
+        self._indexes.unwoven(agent)
 
     def _unweave(self, whose: str, values: tuple[str, ...], adopted: tuple[str, int] | None = None) -> None:
         with self._transaction():
-            rows = f"SELECT n FROM memories WHERE {whose} AND {_WORDED}"  # noqa: S608 - our own words
+            rows = f"SELECT n FROM memories WHERE {whose} AND {WORDED}"  # noqa: S608 - our own words
             self._db.execute(f"DELETE FROM vectors WHERE n IN ({rows})", values)  # noqa: S608
             self._db.execute(f"INSERT OR IGNORE INTO unwoven {rows}", values)
             if adopted is not None:
                 self._db.execute("UPDATE embedding SET model = ?, dimensions = ?", adopted)
-        for agent, index in self._indexes.items():
-            if not values or agent in values:
-                index.unweave()
 
     def unembedded(self, limit: int) -> list[tuple[str, str]]:
         """Memories without a vector, (id, what is to be read) each: what was said before belongs to the meaning of a turn."""
@@ -327,7 +259,7 @@ class Store:
     def embedded(self, rows: Sequence[tuple[str, Any]]) -> None:
         """Keep the vectors (id, vector) of the adopted model; what was changed or dropped meanwhile is left out."""
         codes = quantised(np.asarray([vector for _, vector in rows], np.float32))
-        kept: dict[str, list[tuple[int, int]]] = {}
+        kept, places = [], []
         with self._transaction():
             for at, (id_, _) in enumerate(rows):
                 found = self._db.execute(
@@ -335,25 +267,22 @@ class Store:
                 ).fetchone()
                 if found:
                     self._db.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (found[0], codes[at].tobytes()))
-                    kept.setdefault(id_.partition("/")[0], []).append((found[0], at))
-        for agent, places in kept.items():
-            if agent in self._indexes:
-                self._indexes[agent].weave([n for n, _ in places], codes[[at for _, at in places]])
+                    kept.append((id_.partition("/")[0], int(found[0])))
+                    places.append(at)
+        self._indexes.woven(kept, codes[places])
+
+
+def _hit(memory: Memory, at: int, found: Ranked, lens: Lens, *, explain: bool) -> Hit:
+    mood = like(memory.mood, lens.mood)
+    score = float(found.scores[at]) * (1 + WEIGHTS.lift_mood * mood)
+    parts = {name: float(part[at]) for name, part in found.parts.items() if part[at]} if explain else {}
+    return Hit(memory, score, float(found.fit[at]), parts | ({"mood": mood} if explain and mood else {}))
 
 
 def quantised(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
     """Vectors as whole numbers, the largest of each 127: their directions are all that is compared."""
     most = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), 1e-9)
     return np.asarray(np.rint(vectors / most * 127), np.int8)
-
-
-def _codes(blobs: Sequence[bytes]) -> NDArray[np.int8]:
-    return np.frombuffer(b"".join(blobs), np.int8).reshape(len(blobs), -1)
-
-
-def _numbers(row: Sequence[Any]) -> Row:
-    n, session, speaker, kind, ts, shared, importance, accessed, words, marked, live, woven = row
-    return Row(n, session, speaker, kind, ts, bool(shared), importance, accessed, words, marked, bool(live), bool(woven))
 
 
 def _seen(index: Index, lens: Lens) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anima.errors import Unavailable
+from anima.mneme import indexes
 from anima.mneme.asked import QUESTION, TIMED, marks, understood
 from anima.mneme.dates import spans
 from anima.mneme.embed import Served
@@ -21,6 +22,7 @@ from anima.mneme.memory import Lens, Memory
 from anima.mneme.minilm.model import MiniLM
 from anima.mneme.minilm.pieces import Pieces, words
 from anima.mneme.ranking import like
+from anima.mneme.recalling import Occasion, chosen
 from anima.mneme.store import Store, quantised
 from anima.store.database import open_database
 
@@ -164,6 +166,51 @@ def test_a_text_that_changed_has_no_vector_until_it_is_read_again(tmp_path: Path
     assert store.search("arya", "xyzzy", vector=np.ones(8)) == []
 
 
+def test_what_changes_while_the_columns_are_read_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes, "_LOADED_ROWS", 2)
+    written = opened(tmp_path)
+    written.adopt("one", 8)
+    written.apply(put=[said(number, f"word{number}") for number in range(9)])
+    reading = written.load("arya")
+    for step in range(3):
+        next(reading)
+        written.apply(put=[said(20 + step, f"late{step}")], drop=["arya/7"], change={"arya/1": {"text": "changed"}})
+        written.embedded([(f"arya/{step}", np.eye(8)[step])])
+    assert list(reading)
+    best = {
+        query: [hit.memory.id for hit in written.search("arya", query, 1)] for query in ("late2", "changed", "word7", "word1")
+    }
+    assert best == {"late2": ["arya/22"], "changed": ["arya/1"], "word7": [], "word1": []}
+    assert {hit.memory.id for hit in written.search("arya", "xyzzy", vector=np.eye(8)[2])} == {"arya/2"}
+
+
+def test_a_new_model_while_the_columns_are_read_begins_them_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes, "_LOADED_ROWS", 2)
+    store = opened(tmp_path)
+    store.apply(put=[said(number, f"word{number}") for number in range(5)])
+    reading = store.load("arya")
+    next(reading)
+    store.adopt("another", 16)
+    assert list(reading)
+    store.embedded([("arya/3", np.ones(16))])
+    assert [hit.memory.id for hit in store.search("arya", "xyzzy", vector=np.ones(16))] == ["arya/3"]
+
+
+def test_what_fits_little_by_itself_comes_to_nobodys_mind(tmp_path: Path, model: MiniLM) -> None:
+    store = opened(tmp_path)
+    store.adopt(model.model, model.dimensions)
+    store.apply(put=[said(1, "My sister Nora lives in Lisbon", session="a"), said(2, "The boiler was repaired", session="b")])
+    rows = store.unembedded(8)
+    store.embedded([(id_, vector) for (id_, _), vector in zip(rows, model.embed([text for _, text in rows]), strict=True)])
+
+    def minded(query: str) -> list[str]:
+        hits = store.search("arya", query, vector=model.embed([query])[0])
+        return [each.id for each in chosen(hits, Occasion("c"))]
+
+    assert minded("Where does my sister live?") == ["arya/1"]
+    assert minded("Please write a function that reverses a string") == []
+
+
 def test_the_time_that_is_asked_for_and_a_like_mood_bring_forward(tmp_path: Path) -> None:
     store = opened(tmp_path)
     may = datetime(2026, 5, 3, tzinfo=UTC).timestamp()
@@ -194,8 +241,10 @@ def test_columns_that_grew_are_those_that_are_read_anew(told: list[tuple[str, st
     ]
     grown, loaded = Index(8), Index(8)
     grown.load([[getattr(row, name) for name in Row.__slots__] for row in made[:cut]])
+    grown.join()
     grown.put(made[cut:])
     loaded.load([[getattr(row, name) for name in Row.__slots__] for row in made])
+    loaded.join()
     for name in ("n", "before", "after", "words", "near_words", "live"):
         assert grown[name].tolist() == loaded[name].tolist(), name
     window = loaded.window(np.arange(loaded.size))

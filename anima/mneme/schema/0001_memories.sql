@@ -22,6 +22,7 @@ CREATE TABLE memories (
     marks      INTEGER NOT NULL   -- see anima/mneme/asked.py
 );
 
+CREATE INDEX memories_by_arrival ON memories (agent, n);
 CREATE INDEX memories_by_time ON memories (agent, ts, n);
 CREATE INDEX memories_by_kind ON memories (agent, kind, ts, n);
 CREATE INDEX memories_by_session ON memories (agent, session, ts, n);
