@@ -29,7 +29,7 @@ CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}
 def turns(conversation: dict[str, Any]) -> list[dict[str, Any]]:
     """The lines of an import, in the order they were said."""
     rows = []
-    sessions = sorted((int(name.split("_")[1]) for name in conversation if re.fullmatch(r"session_\d+", name)))
+    sessions = sorted(int(name.split("_")[1]) for name in conversation if re.fullmatch(r"session_\d+", name))
     for number in sessions:
         for turn in conversation[f"session_{number}"]:
             text = turn["text"] + (f" [shares {turn['blip_caption']}]" if turn.get("blip_caption") else "")
@@ -51,10 +51,13 @@ def by_anima(house: House, agent: str, rows: list[dict[str, Any]], asked: list[s
         lines, queries = Path(folder) / "life.jsonl", Path(folder) / "queries.jsonl"
         lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
         queries.write_text("".join(json.dumps({"query": each}) + "\n" for each in asked))
-        run = {"env": environ(REFLEX), "check": True, "capture_output": True, "text": True}
-        subprocess.run([*ctl, "import", agent, str(lines), "--wait"], **run)
-        out = subprocess.run([*ctl, "search", agent, "--queries", str(queries), "-k", str(k)], **run).stdout
+        run([*ctl, "import", agent, str(lines), "--wait"])
+        out = run([*ctl, "search", agent, "--queries", str(queries), "-k", str(k)])
     return [[hit["id"] for hit in json.loads(line)["hits"]] for line in out.splitlines()]
+
+
+def run(command: list[str]) -> str:
+    return subprocess.run(command, env=environ(REFLEX), check=True, capture_output=True, text=True).stdout
 
 
 def by_fts5(rows: list[dict[str, Any]], asked: list[str], k: int) -> list[list[str]]:

@@ -33,9 +33,7 @@ class Hit:
 
     memory: Memory
     score: float  #: more is better; comparable within one search
-    fit: float = (
-        1.0  #: 0 to 1, how well it fits by itself; see ranking.Ranked
-    )
+    fit: float = 1.0  #: 0 to 1, how well it fits by itself; see ranking.Ranked
     parts: Mapping[str, float] = field(default_factory=dict)  #: what made it
 
 

@@ -77,7 +77,7 @@ def in_view(memory: Memory, occasion: Occasion) -> bool:
 
 
 def chosen(hits: Iterable[Scored], occasion: Occasion) -> list[Memory]:
-    """Those of the hits that are worth showing, best first: they fit, and nearly as the best does, each said once, and nothing in view."""
+    """Those of the hits that are worth showing, best first: near the best, each said once, and nothing in view."""
     found = [hit for hit in hits if hit.fit >= FIT_MIN and not in_view(hit.memory, occasion)]
     best = max((hit.score for hit in found), default=0.0)
     said: set[str] = set()
