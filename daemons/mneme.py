@@ -35,7 +35,7 @@ async def main(process: Process) -> None:
             store, moods = Store(connection), Moods(bus)
             scribe = Scribe(bus, store, moods, settings.secrets)
             weaver = Weaver(store, scribe.grown, partial(open_embedder, settings))
-            desk = Desk(bus, store, scribe)
+            desk = Desk(bus, store, scribe, weaver)
             finder = Finder(bus, store, scribe, weaver, moods, desk)
             calls = Calls(bus, store, scribe, desk, finder)
             await bus.serve(process.name, {**desk.verbs(), **finder.verbs(), **calls.verbs()})

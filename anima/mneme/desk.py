@@ -19,6 +19,7 @@ from anima.mneme.scribe import Scribe
 from anima.mneme.secrets import cleaned
 from anima.mneme.store import Store
 from anima.mneme.views import full, number, row, text
+from anima.mneme.weaver import Weaver
 from anima.wire.events import Body, Event, MemoriesImported, MemoryChanged, MemoryStored, event
 from anima.wire.frames import pack
 from anima.wire.memories import bare, key
@@ -36,10 +37,11 @@ _log = logging.getLogger(__name__)
 class Desk:
     """Answers, and makes events of wishes."""
 
-    def __init__(self, bus: Bus, store: Store, scribe: Scribe) -> None:
+    def __init__(self, bus: Bus, store: Store, scribe: Scribe, weaver: Weaver) -> None:
         self._bus = bus
         self._store = store
         self._scribe = scribe
+        self._weaver = weaver
         scribe.grant = self.grant
 
     def verbs(self) -> dict[str, Answer]:
@@ -178,6 +180,10 @@ class Desk:
         lines = asked.get("lines")
         if not isinstance(lines, list):
             raise BadMessage('"lines" is a list of [number, line]')
+        with self._weaver.hurried():
+            return await self._import(agent, lines, origin, shared=shared)
+
+    async def _import(self, agent: str, lines: Sequence[Any], origin: str, *, shared: bool) -> dict[str, Any]:
         rows, wrong, secrets = self._read(lines, shared=shared)
         known = {bare(each.id) for each in self._store.get([key(agent, id_) for id_ in rows])}
         new = [each for id_, each in rows.items() if id_ not in known]

@@ -68,7 +68,7 @@ class Finder:
         shown = query[:QUERY_CHARS_MAX]
         if not shown.strip() or k < 1:
             return []
-        with self._weaver.searching():
+        with self._weaver.hurried():
             async with self._loading:
                 for _ in self._store.load(agent):
                     await asyncio.sleep(0)

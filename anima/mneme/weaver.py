@@ -6,6 +6,7 @@ Search by words needs none of this; a house without the model, or while it is lo
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from anima.mneme.store import Store
 PIECE_TEXTS = 4  # read at once: a search waits for no more than that
 _ASKED_KEPT = 256
 _AWAY_S = 5.0  # after a server did not answer
-_CALM_S = 0.02  # after a search, before reading on: another one may follow
+_CALM_S = 0.03  # after a search, or a piece of an import, before reading on: another one may follow
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +46,8 @@ class Weaver:
         self._grown = grown
         self._open = open_embedder
         self._embedder: Embedder | None = None
-        self._searching = 0
+        self._hurried = 0  # who is waiting for an answer
+        self._hurried_at = 0.0
         self._asked: dict[str, Any] = {}  # vectors of the newest questions
         self.why = "the embedding model is not loaded yet"  #: why there are no vectors; "" if there are
         self.idle = asyncio.Event()  #: whether nothing is left to do
@@ -75,7 +77,7 @@ class Weaver:
                 await self._grown.wait()
                 continue
             self.idle.clear()
-            while self._searching:  # noqa: ASYNC110 - a search ends by itself
+            while self._hurried or time.monotonic() - self._hurried_at < _CALM_S:  # noqa: ASYNC110 - answers end by themselves
                 await asyncio.sleep(_CALM_S)
             if (vectors := await self._read([text for _, text in rows])) is not None:
                 self._store.embedded([(memory, vector) for (memory, _), vector in zip(rows, vectors, strict=True)])
@@ -99,13 +101,14 @@ class Weaver:
         return self._store.unembedded_count() if self._embedder else 0
 
     @contextlib.contextmanager
-    def searching(self) -> Iterator[None]:
-        """While in it nothing new is begun in the background."""
-        self._searching += 1
+    def hurried(self) -> Iterator[None]:
+        """While in it, and a moment after, nothing new is begun in the background."""
+        self._hurried += 1
         try:
             yield
         finally:
-            self._searching -= 1
+            self._hurried -= 1
+            self._hurried_at = time.monotonic()
 
     async def vector(self, text: str) -> Any:
         """The vector of a query; None without a model."""

@@ -51,7 +51,7 @@ class Mneme:
         moods = Moods(bus)
         self.scribe = Scribe(bus, self.store, moods)
         weaver = Weaver(self.store, self.scribe.grown, nobody)
-        self.desk = Desk(bus, self.store, self.scribe)
+        self.desk = Desk(bus, self.store, self.scribe, weaver)
         self.finder = Finder(bus, self.store, self.scribe, weaver, moods, self.desk)
         calls = Calls(bus, self.store, self.scribe, self.desk, self.finder)
         self.verbs = {**self.desk.verbs(), **self.finder.verbs(), **calls.verbs()}

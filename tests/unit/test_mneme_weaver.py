@@ -73,7 +73,7 @@ async def test_everything_gets_its_vector_in_small_pieces_and_so_does_what_comes
 async def test_nothing_is_begun_in_the_background_while_somebody_searches() -> None:
     rows, lengths = Rows(PIECE_TEXTS), Lengths()
     weaver = Weaver(rows, asyncio.Event(), lambda: lengths)  # type: ignore[arg-type]
-    with weaver.searching():
+    with weaver.hurried():
         weaving = asyncio.create_task(weaver.weave())
         async with asyncio.timeout(5):
             while not weaver.model:
