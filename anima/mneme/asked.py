@@ -12,14 +12,18 @@ _WHEN = re.compile(
     r"\b(when|how long|since|what (?:date|day|month|year)|which (?:month|year)"
     r"|wann|wie lange|seit|welche[sn]? (?:tag|monat|jahr))\b"
 )
-_TIMED = re.compile(
-    r"""\b(yesterday|today|tonight|tomorrow|ago|last|next|recently|week(?:end)?s?|months?|years?
-    |this\ (?:morning|summer|winter|fall|spring)
-    |(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december
-    |gestern|heute|morgen|vorgestern|letzte[nrs]?|nächste[nrs]?|vor\ \w+\ (?:tag|woche|monat|jahr)\w*|woche|monat|jahr|seit
-    |(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch)\b""",
-    re.IGNORECASE | re.VERBOSE,
+#: A memory with one of these speaks of a time; so does "this summer", "vor drei Tagen".
+_TIMES = frozenset(
+    re.findall(
+        r"\w+",
+        """yesterday today tonight tomorrow ago last next recently week weeks weekend weekends month months year years
+        monday tuesday wednesday thursday friday saturday sunday
+        january february march april may june july august september october november december
+        gestern heute morgen vorgestern letzte letzten letzter letztes nächste nächsten nächster nächstes woche monat jahr seit
+        montag dienstag donnerstag freitag samstag sonntag mittwoch""",
+    )
 )
+_TIMES_OF_TWO = re.compile(r"\bthis (?:morning|summer|winter|fall|spring)\b|\bvor \w+ (?:tag|woche|monat|jahr)")
 
 #: Words in nearly every sentence, English and German: what else is asked for decides, and these cost the most.
 SAY_NOTHING = frozenset(
@@ -60,14 +64,12 @@ def understood(query: str, speakers: Collection[str], now: float) -> Asked:
     return Asked(tuple(telling[:TERMS_MAX]), frozenset(named), tuple(spans(query, now)) if now else (), when, meant)
 
 
-def marks(text: str) -> int:
-    """What a memory is, as far as a question cares."""
-    return QUESTION * text.rstrip().endswith(("?", "\uff1f")) | TIMED * bool(_TIMED.search(text))
-
-
-def length(text: str) -> int:
-    """How many words it has."""
-    return len(_TERM.findall(text))
+def looks(text: str) -> tuple[int, int]:
+    """How many words a memory has, and its marks: what it is, as far as a question cares."""
+    folded = text.casefold()
+    words = _TERM.findall(folded)
+    timed = not _TIMES.isdisjoint(words) or bool(_TIMES_OF_TWO.search(folded))
+    return len(words), QUESTION * text.rstrip().endswith(("?", "\uff1f")) | TIMED * timed
 
 
 def _holds(words: list[str], parts: list[str]) -> bool:

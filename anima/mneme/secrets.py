@@ -32,6 +32,8 @@ _NAMED = re.compile(
     r"pin)\b(?:\s+(?:is|ist|lautet))?\s*[:=]?\s+|\b(?:password|passwort|secret|token|api_?key)\s*[:=]\s*)"
     r"(?P<value>[\"'`]?[^\s\"'`]{4,400}[\"'`]?)"
 )
+_NAMES = ("pass", "kennwort", "key", "token", "pin", "secret")  # without any of these, none of those
+_LONG = re.compile(r"\S{15}")  # every form but the key block has so many characters in a row; most of what is said has not
 _DIGITS = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
 
 #: Words that only name the secret.
@@ -67,10 +69,13 @@ def cleaned(text: str, known: Iterable[str] = ()) -> Cleaned:
     for value in sorted((each for each in known if len(each) > 3), key=len, reverse=True):  # noqa: PLR2004 - "on" is no secret
         if value in text:
             text = text.replace(value, noted("secret of the house"))
-    for name, form in _FORMS:
-        text = form.sub(lambda _, name=name: noted(name), text)  # type: ignore[misc]  # one name each
+    if _LONG.search(text) or "PRIVATE KEY" in text:
+        for name, form in _FORMS:
+            text = form.sub(lambda _, name=name: noted(name), text)  # type: ignore[misc]  # one name each
     text = _DIGITS.sub(lambda match: noted("card number") if is_card(match[0]) else match[0], text)
-    text = _NAMED.sub(lambda match: match["what"] + noted("password") if _telling(match) else match[0], text)
+    folded = text.casefold()
+    if any(word in folded for word in _NAMES):
+        text = _NAMED.sub(lambda match: match["what"] + noted("password") if _telling(match) else match[0], text)
     return Cleaned(text, tuple(found))
 
 

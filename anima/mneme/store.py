@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anima.mneme.asked import Asked, length, marks, understood
+from anima.mneme.asked import Asked, looks, understood
 from anima.mneme.index import Index
 from anima.mneme.indexes import WORDED, Indexes
 from anima.mneme.memory import EVERYTHING, Hit, Lens, Memory
@@ -80,16 +80,16 @@ class Store:
 
     def _put(self, memory: Memory) -> list[int]:
         values = [_packed(name, getattr(memory, name)) for name in _FIELDS]
-        rows = self._numbers(_INSERT, *values, length(memory.text), marks(memory.text))
-        if rows and memory.text and memory.state == "live":
-            self._word(memory.id)
+        rows = self._numbers(_INSERT, *values, *looks(memory.text))
+        for n in rows:
+            self._word(n)
         return rows
 
-    def _word(self, id_: str) -> None:
+    def _word(self, n: int) -> None:
         """Have a memory found by its words, and read for its meaning."""
-        chosen = f"FROM memories WHERE id = ? AND {WORDED}"
-        self._db.execute(f"INSERT INTO words (rowid, text) SELECT n, text {chosen}", (id_,))
-        self._db.execute(f"INSERT OR IGNORE INTO unwoven SELECT n {chosen}", (id_,))
+        chosen = f"FROM memories WHERE n = ? AND {WORDED}"
+        self._db.execute(f"INSERT INTO words (rowid, text) SELECT n, text {chosen}", (n,))
+        self._db.execute(f"INSERT OR IGNORE INTO unwoven SELECT n {chosen}", (n,))
 
     def _drop(self, id_: str) -> list[int]:
         self._unword(id_)
@@ -109,11 +109,11 @@ class Store:
             self._unword(id_)
         columns = {name: _packed(name, value) for name, value in changes.items()}
         if "text" in changes:
-            columns |= {"words": length(changes["text"]), "marks": marks(changes["text"])}
+            columns |= dict(zip(("words", "marks"), looks(changes["text"]), strict=True))
         said = ", ".join(f'"{name}" = ?' for name in columns)
         rows = self._numbers(f"UPDATE memories SET {said} WHERE id = ? RETURNING n", *columns.values(), id_)  # noqa: S608
-        if words:
-            self._word(id_)
+        for n in rows if words else ():
+            self._word(n)
         return rows
 
     def _unword(self, id_: str) -> None:

@@ -123,11 +123,11 @@ def test_settings_are_shown_as_toml_that_reads_back_and_secrets_are_not(home: Ho
 
     home.root.mkdir()
     home.config.write_text(
-        '[models]\nanthropic_api_key = "sk-very-secret"\nanthropic_base_url = "http://sk-very-secret@host"\n'
+        '[models]\nanthropic_api_key = "sk-very-secret"\nanthropic_base_url = "http://sk-very-secret@host"\n[embedding]\nkey = "sk-very-secret"\n'
     )
     told = ctl(home, "config", "show")
     shown = tomllib.loads(told.stdout)
-    assert set(shown) == {"models", "sandbox", "supervisor", "log", "record", "budget"}
+    assert set(shown) == {"models", "sandbox", "supervisor", "log", "record", "budget", "embedding"}
     assert "very-secret" not in told.stdout
     assert shown["models"]["anthropic_base_url"] == "http://***@host"
     ctl(home, "create", "arya", "-m", 'scripted:/a "b" \\c')

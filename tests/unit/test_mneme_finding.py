@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anima.errors import Unavailable
 from anima.mneme import indexes
-from anima.mneme.asked import QUESTION, TIMED, marks, understood
+from anima.mneme.asked import QUESTION, TIMED, looks, understood
 from anima.mneme.dates import spans
 from anima.mneme.embed import Served
 from anima.mneme.index import NONE, Index, Row
@@ -94,9 +94,11 @@ def test_a_name_alone_is_looked_for_as_a_word() -> None:
 
 
 def test_what_a_memory_is_can_be_seen_from_its_words() -> None:
-    assert marks("Did you see it?") == QUESTION
-    assert marks("We went there last week.") == TIMED
-    assert marks("Yes!") == 0
+    assert looks("Did you see it?") == (4, QUESTION)
+    assert looks("We went there last week.") == (5, TIMED)
+    assert looks("This summer? Vor drei Tagen!") == (5, TIMED)
+    assert looks("Yes!") == (1, 0)
+    assert looks("") == (0, 0)
 
 
 def test_words_are_cut_into_the_pieces_that_the_model_knows() -> None:
