@@ -122,9 +122,8 @@ def test_settings_are_shown_as_toml_that_reads_back_and_secrets_are_not(home: Ho
     import tomllib
 
     home.root.mkdir()
-    home.config.write_text(
-        '[models]\nanthropic_api_key = "sk-very-secret"\nanthropic_base_url = "http://sk-very-secret@host"\n[embedding]\nkey = "sk-very-secret"\n'
-    )
+    models = '[models]\nanthropic_api_key = "sk-very-secret"\nanthropic_base_url = "http://sk-very-secret@host"\n'
+    home.config.write_text(f'{models}[embedding]\nkey = "sk-very-secret"\n')
     told = ctl(home, "config", "show")
     shown = tomllib.loads(told.stdout)
     assert set(shown) == {"models", "sandbox", "supervisor", "log", "record", "budget", "embedding"}
