@@ -16,6 +16,7 @@ from anima.mneme.asked import QUESTION, TIMED, Asked
 from anima.mneme.index import Index, Places, signs
 
 Floats = NDArray[np.float32]
+_LONG = 60  # words: what is longer tells no more by that
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Weights:
     speaker: float = 0.7  # whom the question names said it
     timed: float = 0.2  # it speaks of a time, and a time is asked for
     question: float = -0.2  # it asks: answers tell more
-    length: float = 0.15  # times the logarithm of its words: "Yes!" tells little
+    length: float = 0.15  # times the logarithm of its words, 60 at most: "Yes!" tells little, a page not more than a paragraph
     span: float = 0.5  # it is of the time that the question names
     lift_recent: float = 0.1  # times 2 to the power of -age / half-life
     lift_important: float = 0.3  # times importance - 0.5
@@ -178,7 +179,7 @@ def _parts(index: Index, asked: Asked, places: Places, found: tuple[Floats, Floa
     turn, near, cosines = found
     w, marks = WEIGHTS, index["marks"][places]
     parts = {"words": w.turn * turn, "near": w.near * near, "meaning": w.meaning * np.maximum(_of_best(cosines), 0)}
-    parts["length"] = w.length * np.log(np.maximum(index["words"][places], 1))
+    parts["length"] = w.length * np.log(np.clip(index["words"][places], 1, _LONG))
     parts["question"] = w.question * ((marks & QUESTION) > 0)
     if asked.names:
         said = [index.speakers.known[name] for name in asked.names]

@@ -214,6 +214,7 @@ async def test_budgets_hold_and_snapshots_stand_before_the_window(connection: Co
         assert "picked by rule" in shown["earlier"]
         assert len(shown["earlier"].encode()) / 2.3 <= 1_500
         assert len(shown["recall"].encode()) / 2.3 <= 600
+        assert await mneme.texts("long ago part word") == [], "a search finds what was said, not what was made of it"
         await bus.append(of(SessionCleared(), "cli"))
         assert await mneme.shown("weather", tokens_max=10_000) == {}
 
