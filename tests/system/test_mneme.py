@@ -199,3 +199,27 @@ def test_a_name_that_was_told_once_is_known_when_the_window_shows_it_no_longer_a
     window = json.loads(house.ctl("viewport", "arya", "--json").stdout)
     assert any("my name is" in each["what"] for each in window["left"]), "it never left the window"
     assert house.ask("arya", "what is my name?") == "You said your name is Ada."
+
+
+def test_what_has_no_word_of_the_question_is_found_by_its_meaning_also_after_all_vectors_were_made_anew(
+    house: House, tmp_path: Path
+) -> None:
+    house.agent("arya")
+    house.start()
+    texts = ("I adopted a kitten from the shelter", "The train to Basel was late again", "Interest rates went up in spring")
+    file = tmp_path / "life.jsonl"
+    lines = [
+        {"id": f"D{place}", "ts": "2023-05-08", "session": f"D{place}", "speaker": "Ada", "text": text}
+        for place, text in enumerate(texts)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert house.ctl("memory", "import", "arya", str(file), "--wait").returncode == 0
+    asked = "Does she own a pet?"
+    assert found(house, asked, "-k", "1") == [texts[0]]
+    refused = house.ctl("memory", "reindex", "arya", "--model", "another")
+    assert refused.returncode == 1
+    assert "all-MiniLM-L6-v2" in refused.stderr
+    done = house.ctl("memory", "reindex", "arya")
+    assert (done.returncode, "all-MiniLM-L6-v2" in done.stdout) == (0, True)
+    told = json.loads(house.ctl("memory", "search", "arya", asked, "--json", "--explain", "-k", "1").stdout)
+    assert set(told["hits"][0]["parts"]) >= {"meaning", "length"}
