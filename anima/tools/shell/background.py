@@ -86,11 +86,13 @@ def background_read(
     """
     found = _job(ctx, job)
     piece, begin, end = found.read(since, _PAGE_BYTES, wait_s)
-    notes = [f"[{found.state}; go on with since={end}]"]
+    if (state := found.state) != "running":
+        piece, begin, end = found.read(since, _PAGE_BYTES, 0)  # it may have ended in between, with last words
+    notes = [f"[{state}; go on with since={end}]"]
     if begin > since:
         notes.insert(0, f"[the first {begin:,} bytes are gone; the newest are kept]")
     text = plain(piece).rstrip("\n") or "[nothing new]"
-    data = {"state": found.state, "next": end, "more": end < found.total}
+    data = {"state": state, "next": end, "more": end < found.total}
     return Result(ok=True, text="\n".join([text, *notes]), data=data)
 
 

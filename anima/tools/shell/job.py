@@ -12,6 +12,7 @@ from anima.limits import tool_job_bytes_max
 from anima.tools.shell.process import TERM_GRACE_S, kill_group
 
 _READ_BYTES = 65_536
+_LAST_WORDS_S = 0.5  # what an ended command left in the pipe is read by then, unless somebody it started still holds the pipe
 
 
 class Job:
@@ -33,6 +34,7 @@ class Job:
         self.total = 0  #: bytes it has written
         self._changed = threading.Condition()
         self._closed = False
+        self._settled = False
         self._reader = threading.Thread(target=self._read, name=f"job {name}", daemon=True)
         self._reader.start()
 
@@ -43,10 +45,13 @@ class Job:
 
     @property
     def state(self) -> str:
-        """running, exit code N, or ended by a signal."""
+        """running, exit code N, or ended by a signal; after the end all that the command wrote is here to be read."""
         code = self._process.poll()
         if code is None:
             return "running"
+        if not self._settled:
+            self._reader.join(_LAST_WORDS_S)
+            self._settled = True
         return f"exit code {code}" if code >= 0 else f"ended by signal {-code}"
 
     def read(self, since: int, most: int, wait_s: float) -> tuple[bytes, int, int]:
