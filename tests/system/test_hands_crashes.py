@@ -72,6 +72,7 @@ def arrange(house: House, point: str, victim: str, **sorts: Sort) -> None:
 def live_through(house: House, caller: Caller, point: str, victim: str, agent: str = "arya") -> dict[str, Any]:
     """Say something to the agent, be its person, start the root again if it dies; the data of the call's one response."""
     assert house.supervisor
+    house.until_up("sandbox")  # nobody waits for it: on a slow machine the house is up before its hands are
     pids = {name: each["pid"] for name, each in house.processes().items()}
     below = psutil.Process(house.supervisor.pid if victim == "root" else pids["sandbox"]).children(recursive=True)
     turn = caller.say("do it", agent)
