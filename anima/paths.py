@@ -112,6 +112,10 @@ class Home:
         """PID and start time of one process, for people and other programs."""
         return self.run / f"{process}.pid"
 
+    def stack_file(self, process: str) -> Path:
+        """Where a process that dies of a fatal signal leaves its stack."""
+        return self.run / f"{process}.stack"
+
     def socket(self, name: str) -> Path:
         """The file of a ZeroMQ socket: `journal`, `events`, one per server."""
         return self.run / f"{name}.sock"

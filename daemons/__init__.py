@@ -71,7 +71,8 @@ def plan(home: Home, *, strict: bool) -> Plan:
         )
         for spec in TREE
     )
-    return Plan((*infrastructure, *(_agent(home, house, name, strict=strict) for name in agent_names(home))), policy)
+    agents = (_agent(home, house, name, strict=strict) for name in agent_names(home))
+    return Plan((*infrastructure, *agents), policy, house.log.to == "auto")
 
 
 def _settings(kind: str, home: Home, house: House) -> str:

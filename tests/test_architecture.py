@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("anima/**/*.py"), *ROOT.glob("daemons/*.py")])
 
 LEVELS = {
-    0: {"errors", "clock", "limits", "ids", "paths"},
+    0: {"errors", "clock", "limits", "ids", "paths", "journald"},
     1: {"wire"},
     2: {"supervisor"},
     3: {"config", "log", "store"},

@@ -32,7 +32,7 @@ from anima.agent.voice import Voice
 from anima.errors import AnimaError, BadMessage, Refused, Spent
 from anima.ids import derived_id
 from anima.limits import message_kills_max, text_bytes_max
-from anima.log.log import turn_context
+from anima.log.log import log_context
 from anima.nous.model import Overflow, Reply
 from anima.tools.recall import ALWAYS
 from anima.wire.events import (
@@ -87,7 +87,7 @@ class Turn:
     async def take(self) -> None:
         """Bring the message to its end, or put it down when cancelled while it is thought about."""
         self._mind.purse.begin(self.message, self._attempt, self._clock.standing)
-        with turn_context(self.message.session, self.message.turn):
+        with log_context(self.message.session, self.message.turn, seq=self.message.seq):
             ending = self._foregone() or await self._think()
             try:
                 await self._end(ending)

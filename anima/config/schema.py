@@ -91,8 +91,13 @@ class Supervisor:
 
 @dataclass(frozen=True)
 class Log:
-    """What is written to log/NAME.log, and how much of it is kept."""
+    """Where processes log, and how much is kept."""
 
+    to: str = option(
+        "auto",
+        "where lines go: to systemd's journal if the house is its service, else to log/NAME.log (auto), or always there",
+        choices=("auto", "file"),
+    )
     level: str = option("info", "least important lines that are kept", choices=("debug", "info", "warning", "error"))
     bytes_max: int = option(
         10 * limits.MIB, "size at which a log file is put aside", "bytes", min=16 * limits.KIB, max=1024 * limits.MIB

@@ -81,6 +81,11 @@ def parse_line(line: str) -> Line | None:
     )
 
 
+def printable(text: str) -> str:
+    """`text` as it stands in a log, line by line and without a newline at its end."""
+    return "\n".join(map(_printable, _split(text)))
+
+
 def _split(text: str) -> list[str]:
     return text.rstrip("\r\n").replace("\r\n", "\n").split("\n")
 

@@ -1,6 +1,7 @@
-"""The log of one process: standard `logging`, ending in one file with one shape of line.
+"""The log of one process: standard `logging`, ending in systemd's journal where there is one, else in a file.
 
-Every record passes: who and in which turn (context), a limit against floods, the redaction of secrets, the file.
+Every record passes: who and in which turn (context), a limit against floods, the redaction of secrets, and then the
+journal or the file. The file takes over while the journal takes nothing, and hands back as soon as it does again.
 """
 
 import contextlib
@@ -9,17 +10,41 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
+from anima import journald
+from anima.journald import Fields, Journal
 from anima.limits import log_records_burst_max, log_records_per_s_max
 from anima.log.file import LogFile
-from anima.log.lines import Origin, format_lines, format_printed
+from anima.log.lines import Origin, format_lines, format_printed, printable
 from anima.log.redact import redactor
 from anima.paths import Home
 
 _CHATTY = ("httpx", "httpcore", "anthropic", "asyncio")  # they tell every request at INFO; ours say it with its turn
 
-_place: contextvars.ContextVar[tuple[str, str]] = contextvars.ContextVar("place", default=("", ""))
+_PRIORITIES = {
+    "DEBUG": journald.DEBUG,
+    "INFO": journald.INFO,
+    "WARNING": journald.WARNING,
+    "ERROR": journald.ERROR,
+    "CRITICAL": journald.CRITICAL,
+}
+_AWAY_S = 1.0  # a journal that took nothing is not asked again for so long; the file has the lines meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """In the middle of what something is logged. What does not apply is empty."""
+
+    session: str = ""
+    turn: str = ""
+    call: str = ""  #: the intent of a tool call
+    seq: int = 0  #: of the event that is dealt with
+
+
+_NOWHERE = Place()
+_place: contextvars.ContextVar[Place] = contextvars.ContextVar("place", default=_NOWHERE)
 
 
 class Settings(Protocol):
@@ -41,13 +66,16 @@ class Settings(Protocol):
         ...
 
 
-def open_log(home: Home, process: str, settings: Settings, secrets: Iterable[str] = ()) -> logging.Logger:
-    """Send everything this process logs to its file, and return its logger. Replaces what an earlier call set up.
+def open_log(
+    home: Home, process: str, settings: Settings, secrets: Iterable[str] = (), journal: Journal | None = None
+) -> logging.Logger:
+    """Send everything this process logs to `journal`, or its file, and return its logger. Replaces an earlier set-up.
 
     What is logged under the name `output` counts as printed by the process. Never raises about the file: a disk that
     takes no lines must not keep an agent from thinking.
     """
-    writer = _Writer(process, LogFile(home.log_file(process), settings.bytes_max, settings.files_max), redactor(secrets))
+    file = LogFile(home.log_file(process), settings.bytes_max, settings.files_max)
+    writer = _Writer(process, file, redactor(secrets), _Entries(journal, process, str(home.root)) if journal else None)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -61,9 +89,9 @@ def open_log(home: Home, process: str, settings: Settings, secrets: Iterable[str
 
 
 @contextlib.contextmanager
-def turn_context(session: str, turn: str) -> Iterator[None]:
-    """Lines logged inside (also by tasks started inside) carry this session and turn."""
-    token = _place.set((session, turn))
+def log_context(session: str = "", turn: str = "", call: str = "", seq: int = 0) -> Iterator[None]:
+    """Lines logged inside (also by tasks started inside) carry this session, turn, call and seq."""
+    token = _place.set(Place(session, turn, call, seq))
     try:
         yield
     finally:
@@ -88,39 +116,123 @@ class Allowance:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One record on its way out: redacted, its place known."""
+
+    ts: float
+    level: str
+    text: str
+    place: Place = _NOWHERE
+    printed: bool = False  #: by the process, not logged
+    known: str = ""  #: a key of journald.KNOWN
+    code: tuple[str, int, str] = ("", 0, "")  #: file, line and function
+
+    def lines(self, process: str) -> list[str]:
+        """As it stands in a file."""
+        if self.printed:
+            return format_printed(self.ts, self.level, process, self.text)
+        return format_lines(self.ts, self.level, Origin(process, self.place.session, self.place.turn), self.text)
+
+
+class _Entries:
+    """What one process says to the journal, as long as that takes it."""
+
+    def __init__(self, journal: Journal, process: str, home: str) -> None:
+        self._journal = journal
+        self._identity = journald.encode(journald.identity(process, home))
+        self._elsewhere = 0  #: records the journal did not take since it last took one
+        self._ask_at = 0.0  #: monotonic moment before which it is not asked
+
+    def take(self, said: _Said, now: float, excuse: Callable[[int], _Said]) -> bool:
+        """Give it to the journal, after `excuse(n)` if n records went elsewhere before. False if it does not take it."""
+        if now >= self._ask_at:
+            if self._take(said, excuse):
+                return True
+            self._ask_at = now + _AWAY_S
+        self._elsewhere += 1
+        return False
+
+    def _take(self, said: _Said, excuse: Callable[[int], _Said]) -> bool:
+        if self._elsewhere:
+            if not self._journal.send(self._entry(excuse(self._elsewhere))):
+                return False
+            self._elsewhere = 0
+        return self._journal.send(self._entry(said))
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _entry(self, said: _Said) -> bytes:
+        place, (file, line, function) = said.place, said.code
+        fields: Fields = {
+            "MESSAGE": printable(said.text),
+            "PRIORITY": _PRIORITIES.get(said.level, journald.INFO),
+            "MESSAGE_ID": journald.KNOWN.get(said.known, ""),
+        }
+        if said.printed:
+            fields["ANIMA_PRINTED"] = 1
+        if place is not _NOWHERE:
+            fields |= {"ANIMA_SESSION": place.session, "ANIMA_TURN": place.turn, "ANIMA_CALL": place.call}
+            fields["ANIMA_SEQ"] = place.seq or ""
+        if file:
+            fields |= {"CODE_FILE": file, "CODE_LINE": line, "CODE_FUNC": function}
+        return self._identity + journald.encode(fields)
+
+
 class _Writer(logging.Handler):
     """The end of the line for every record."""
 
-    def __init__(self, process: str, file: LogFile, redact: Callable[[str], str]) -> None:
+    def __init__(self, process: str, file: LogFile, redact: Callable[[str], str], entries: _Entries | None) -> None:
         super().__init__()
         self._process = process
         self._file = file
         self._redact = redact
+        self._entries = entries
         self._allowance = Allowance(log_records_per_s_max, log_records_burst_max, time.monotonic())
         self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, or count it. Called with the handler's lock held."""
-        if not self._allowance.take(time.monotonic(), record.levelno >= logging.ERROR):
+        now = time.monotonic()
+        if not self._allowance.take(now, record.levelno >= logging.ERROR):
             self._dropped += 1
             return
-        lines = self._say(f"dropped {self._dropped} lines: more than {log_records_per_s_max} a second") if self._dropped else []
+        saying = []
+        if self._dropped:
+            saying.append(_notice(f"dropped {self._dropped} lines: more than {log_records_per_s_max} a second", "dropped"))
         text = self._redact(_told(record))
         if record.name == "output":
-            lines += format_printed(record.created, record.levelname, self._process, text)
+            saying.append(_Said(record.created, record.levelname, text, printed=True))
         else:
-            session, turn = _place.get()
-            lines += format_lines(record.created, record.levelname, Origin(self._process, session, turn), text)
-        if self._file.write(lines, lambda lost: self._say(f"{lost} lines are missing here: the disk did not take them")):
+            code = (record.pathname, record.lineno, record.funcName)
+            saying.append(_Said(record.created, record.levelname, text, _place.get(), code=code))
+        taken = [self._put(said, now) for said in saying]
+        if all(taken):
             self._dropped = 0
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the journal and the file."""
+        if self._entries:
+            self._entries.close()
         self._file.close()
         super().close()
 
-    def _say(self, text: str) -> list[str]:
-        return format_lines(time.time(), "WARNING", Origin(self._process), text)
+    def _put(self, said: _Said, now: float) -> bool:
+        if self._entries and self._entries.take(said, now, self._handed_back):
+            return True
+        return self._file.write(said.lines(self._process), self._missing)
+
+    def _handed_back(self, records: int) -> _Said:
+        return _notice(f"{records} lines before this stand in {self._file.path}: the journal did not take them", "handed_back")
+
+    def _missing(self, lines: int) -> list[str]:
+        return _notice(f"{lines} lines are missing here: the disk did not take them").lines(self._process)
+
+
+def _notice(text: str, known: str = "") -> _Said:
+    """What the log itself has to say."""
+    return _Said(time.time(), "WARNING", text, known=known)
 
 
 def _told(record: logging.LogRecord) -> str:

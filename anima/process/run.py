@@ -14,7 +14,9 @@ from pathlib import Path
 import setproctitle
 
 from anima.config.load import load_house
+from anima.config.schema import House
 from anima.errors import AnimaError, Exit
+from anima.journald import STREAM, Journal
 from anima.log.log import open_log
 from anima.paths import Home
 from anima.process.notify import Notify
@@ -33,9 +35,9 @@ def run(main: Main, boot: Boot) -> Exit:
     try:
         home = Home(Path(boot.home), Path(boot.run))
         settings = load_house(home)
-        open_log(home, boot.name, settings.log, settings.secrets)
+        open_log(home, boot.name, settings.log, settings.secrets, _journal(settings))
         start_drain(boot.output_fd, logging.getLogger("output").info)
-        faulthandler.enable(_last_words(home, boot.name))
+        faulthandler.enable(_stack_file(home, boot.name))
         asyncio.run(_live(main, Process(boot, home, settings, notify)))
     except AnimaError as error:
         _log.error("%s", error)
@@ -48,13 +50,18 @@ def run(main: Main, boot: Boot) -> Exit:
     return Exit.OK
 
 
-def _last_words(home: Home, name: str) -> int:
-    """Where a fatal signal writes the stack: straight to the log file, for a dying process does not drain its own pipe.
+def _journal(settings: House) -> Journal | None:
+    """Systemd's journal, if the house logs there: the root left the variable in place only if it is true."""
+    return Journal() if settings.log.to == "auto" and STREAM in os.environ else None
 
-    Open for the rest of this life; a log that cannot be opened must not keep anyone from living, stderr serves then.
+
+def _stack_file(home: Home, name: str) -> int:
+    """Where a fatal signal writes the stack; the root takes it from there, for a dying process says nothing to a journal.
+
+    Open for the rest of this life; a file that cannot be opened must not keep anyone from living, stderr serves then.
     """
     try:
-        return os.open(home.log_file(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(home.stack_file(name), os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         return 2
 

@@ -21,6 +21,7 @@ from anima.clock import Clock
 from anima.errors import AnimaError, BadMessage, ConfigError, Refused
 from anima.ids import derived_id
 from anima.limits import KIB, call_attempts_max, call_grace_s
+from anima.log.log import log_context
 from anima.process.crash import Reach
 from anima.sandbox.catalogue import Catalogue
 from anima.sandbox.endings import foregone, given_up, in_doubt, interrupted
@@ -89,6 +90,10 @@ class Carry:
     async def take(self) -> None:
         """Carry it on. Ends when it has its response, or waits for a person; what goes wrong becomes its ending."""
         self._task = asyncio.current_task()
+        with log_context(self.intent.session, self.intent.call.turn, self.intent.id, self.intent.seq):
+            await self._take()
+
+    async def _take(self) -> None:
         try:
             while await self._advance():
                 pass

@@ -14,7 +14,7 @@ from typing import assert_never
 
 from anima.clock import Clock
 from anima.paths import Home
-from anima.supervisor import logfile, output, pidfile
+from anima.supervisor import output, pidfile
 from anima.supervisor.child import Child, end_cause, end_reason
 from anima.supervisor.lifecycle import GONE, TABLE, Action, Event, State
 from anima.supervisor.logfile import LogFile
@@ -135,7 +135,7 @@ class Family:
             uptime_s=round(now - child.forked_at, 3),
         )
         tone = self._house.say.info if cause == "stop" else self._house.say.warning
-        tone(f"{child.name} ended (pid {pid}): {reason}")
+        tone(f"{child.name} ended (pid {pid}): {reason}", "ended", child.name, pid)
         child.pid = 0
         self.tell(child, Event.EXIT)
         return True
@@ -250,7 +250,7 @@ class Family:
         self._by_pid[child.pid] = child
         house.watch.listen(child.notify_fd, READ, lambda: self.listen_to(child))
         house.records.add("started", name=child.name, pid=child.pid, incarnation=child.incarnation)
-        house.say.info(f"{child.name} started (pid {child.pid})")
+        house.say.info(f"{child.name} started (pid {child.pid})", "started", child.name, child.pid)
 
     def _rebirth(self, child: Child) -> None:
         self._forget(child)
@@ -268,7 +268,8 @@ class Family:
         child.reason = ""
         boot_s = round(now - child.forked_at, 6)
         self._house.records.add("ready", name=child.name, pid=child.pid, incarnation=child.incarnation, boot_s=boot_s)
-        self._house.say.info(f"{child.name} is up (pid {child.pid}, {boot_s * 1000:.1f} ms)")
+        text = f"{child.name} is up (pid {child.pid}, {boot_s * 1000:.1f} ms)"
+        self._house.say.info(text, "up", child.name, child.pid)
 
     def _terminate(self, child: Child) -> None:
         child.cause = "stop"
@@ -318,7 +319,7 @@ class Family:
             return
         child.deadline = self._house.clock.monotonic() + delay_s
         self._house.records.add("waiting", name=child.name, delay_s=round(delay_s, 3), reason=child.reason)
-        self._house.say.warning(f"{child.name} is started again in {delay_s:.1f} s")
+        self._house.say.warning(f"{child.name} is started again in {delay_s:.1f} s", "again", child.name)
 
     def _delay(self, child: Child) -> None:
         delay_s = wait_s(child.unborn, self.policy, self._chance.random())
@@ -334,7 +335,8 @@ class Family:
         child.deadline = None
         self._house.records.add("parked", name=child.name, reason=child.reason)
         word = child.name.removeprefix("agent:")
-        self._house.say.error(f"{child.name} is parked: {child.reason} (`animactl reset {word}` frees it)")
+        text = f"{child.name} is parked: {child.reason} (`animactl reset {word}` frees it)"
+        self._house.say.error(text, "parked", child.name)
 
     def _freeze(self, child: Child) -> None:
         child.send_group(signal.SIGSTOP)
@@ -378,8 +380,8 @@ class Family:
         """Close what was shared with a dead process; what it could not say any more goes to its log."""
         house = self._house
         house.watch.forget(child.notify_fd)
-        if left := output.left_in(child.output_fd):
-            logfile.append(house.home.log_file(child.name), logfile.output_lines(left, child.name, house.clock.now()))
+        if left := output.left_in(child.output_fd) + output.stack_in(house.home.stack_file(child.name)):
+            house.say.last_words(child.name, left, house.clock.now())
         for fd in (child.notify_fd, child.output_fd, child.pidfd):
             if fd >= 0:
                 os.close(fd)

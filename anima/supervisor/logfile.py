@@ -8,8 +8,12 @@ import os
 import time
 from pathlib import Path
 
+from anima import journald
+from anima.journald import Fields, Journal
 from anima.limits import MIB, output_line_bytes_max
+from anima.paths import Home
 
+_PRIORITIES = {"INFO": journald.INFO, "WARNING": journald.WARNING, "ERROR": journald.ERROR}
 _bytes_max = 10 * MIB  # then it is set aside as .1; two files at most
 
 
@@ -23,6 +27,11 @@ def output_lines(output: bytes, name: str, ts: float) -> bytes:
     """What a child left in its output pipe as log lines, each cut at `output_line_bytes_max`."""
     head = f"{stamp(ts)} ERROR {name} | ".encode()
     return b"".join(head + _cut(line) + b"\n" for line in output.rstrip(b"\n").split(b"\n"))
+
+
+def _readable(output: bytes) -> str:
+    """The same as one text; the journal bears several lines in one entry."""
+    return b"\n".join(map(_cut, output.rstrip(b"\n").split(b"\n"))).decode(errors="replace")
 
 
 def _cut(line: bytes) -> bytes:
@@ -44,26 +53,47 @@ def append(path: Path, lines: bytes) -> bool:
 
 
 class LogFile:
-    """The root's own log: to its file, and to stderr unless that is the same file."""
+    """What the root says: to systemd's journal where there is one, else to its file, and to stderr unless that is the same.
 
-    def __init__(self, path: Path, name: str = "supervisor") -> None:
-        self._path = path
+    A journal that takes nothing is not waited for: the file has those lines, and the journal is told where they are.
+    """
+
+    def __init__(self, home: Home, name: str = "supervisor", journal: Journal | None = None) -> None:
+        self._home = home
+        self._path = home.log_file(name)
         self._name = name
+        self._journal = journal
         self._lost = 0
+        self._elsewhere = 0  #: lines the journal did not take since it last took one
 
-    def info(self, text: str) -> None:
-        """Something happened as it should."""
-        self._write("INFO", text)
+    def leave_journal(self) -> None:
+        """Log to the file from now on, as the house's settings want it."""
+        self._journal = None
 
-    def warning(self, text: str) -> None:
+    def info(self, text: str, known: str = "", about: str = "", pid: int = 0) -> None:
+        """Something happened as it should. `known` is a key of journald.KNOWN, `about` the child it happened to."""
+        self._write("INFO", text, known, about, pid)
+
+    def warning(self, text: str, known: str = "", about: str = "", pid: int = 0) -> None:
         """Something went wrong and is being dealt with."""
-        self._write("WARNING", text)
+        self._write("WARNING", text, known, about, pid)
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, known: str = "", about: str = "", pid: int = 0) -> None:
         """Something went wrong and needs a person."""
-        self._write("ERROR", text)
+        self._write("ERROR", text, known, about, pid)
 
-    def _write(self, level: str, text: str) -> None:
+    def last_words(self, name: str, output: bytes, ts: float) -> None:
+        """What a dead child left behind, in its own name and at `ts` (seconds since 1970)."""
+        said: Fields = {"MESSAGE": _readable(output), "PRIORITY": journald.ERROR, "ANIMA_PRINTED": 1}
+        if not self._send(name, said):
+            append(self._home.log_file(name), output_lines(output, name, ts))
+
+    def _write(self, level: str, text: str, known: str, about: str, pid: int) -> None:
+        said: Fields = {"MESSAGE": text, "PRIORITY": _PRIORITIES[level], "MESSAGE_ID": journald.KNOWN.get(known, "")}
+        if about:
+            said |= {"ANIMA_CHILD": about, "OBJECT_PID": pid or ""}
+        if self._send(self._name, said):
+            return
         head = f"{stamp(time.time())} {level} {self._name} "
         if self._lost:
             text = f"{text}\n({self._lost} earlier lines could not be written)"
@@ -71,11 +101,26 @@ class LogFile:
         self._rotate()
         written = append(self._path, lines)
         self._lost = 0 if written else self._lost + 1
-        if not self._is_stderr():
+        if self._journal is None and not self._is_stderr():
             try:
                 os.write(2, lines)
             except OSError:
                 return  # the terminal is gone; the file has it
+
+    def _send(self, name: str, said: Fields) -> bool:
+        """Have `name` say something to the journal; False if there is none, or it does not take it now."""
+        if self._journal is None:
+            return False
+        if self._elsewhere:
+            text = f"{self._elsewhere} lines before this stand in {self._home.log}: the journal did not take them"
+            told: Fields = {"MESSAGE": text, "PRIORITY": journald.WARNING, "MESSAGE_ID": journald.KNOWN["handed_back"]}
+            self._elsewhere *= not self._journal.send(self._entry(self._name, told))
+        taken = not self._elsewhere and self._journal.send(self._entry(name, said))
+        self._elsewhere += not taken
+        return taken
+
+    def _entry(self, name: str, said: Fields) -> bytes:
+        return journald.encode({**journald.identity(name, str(self._home.root)), **said})
 
     def _rotate(self) -> None:
         try:

@@ -15,8 +15,10 @@ from dataclasses import asdict
 from itertools import islice
 
 import anima
+from anima import journald
 from anima.clock import SYSTEM
 from anima.errors import AnimaError, ConfigError, Exit
+from anima.journald import Journal
 from anima.paths import Home
 from anima.supervisor import kernel, orphans, pidfile
 from anima.supervisor.family import Family, House
@@ -53,7 +55,7 @@ class Root:
         self._become = become
         self._exec_argv = exec_argv
         self._records = Records()
-        self._say = LogFile(home.log_file("supervisor"))
+        self._say = LogFile(home, journal=_journal())
         self._upward = Upward(os.environ)
         self._started = time.monotonic()
         self._born = False  #: everybody had a first chance; systemd knows
@@ -90,6 +92,8 @@ class Root:
 
     def _live(self, plan: Plan) -> Exit:
         with self._organs(plan):
+            if not plan.journal:
+                self._say.leave_journal()
             self._say.info(f"the house at {self._home.root} wakes (pid {os.getpid()})")
             woke = time.monotonic()
             while not self._over():
@@ -235,7 +239,7 @@ class Root:
         if self._down:
             return
         self._down = self._family.stopping = True
-        self._say.info("going down")
+        self._say.info("going down", "house_down")
         self._upward.say("STOPPING=1", "STATUS=going down")
         for child in self._family.children.values():
             child.due = False
@@ -249,10 +253,11 @@ class Root:
         try:
             plan = self._load()
         except ConfigError as error:
-            self._say.error(f"the configuration is wrong, the old one stays in force: {error}")
+            self._say.error(f"the configuration is wrong, the old one stays in force: {error}", "reload_refused")
             raise
         except Exception as error:
-            self._say.error(f"reading the configuration failed, the old one stays in force:\n{traceback.format_exc()}")
+            text = f"reading the configuration failed, the old one stays in force:\n{traceback.format_exc()}"
+            self._say.error(text, "reload_refused")
             raise ConfigError(f"reading the configuration failed ({error!r}); the supervisor's log has the details") from error
         finally:
             if self._born:
@@ -260,7 +265,8 @@ class Root:
         if self._family.stopping:
             return {"ok": True, "added": [], "removed": [], "changed": []}
         changes = adopt(self._family, plan)
-        self._say.info(f"reloaded: {len(changes.added)} added, {len(changes.removed)} removed, {len(changes.changed)} changed")
+        text = f"reloaded: {len(changes.added)} added, {len(changes.removed)} removed, {len(changes.changed)} changed"
+        self._say.info(text, "reloaded")
         self._records.add("reloaded", name="supervisor", **asdict(changes))
         return {"ok": True, **asdict(changes)}
 
@@ -290,9 +296,17 @@ class Root:
         if not self._born and not self._down and is_born(self._family.children.values()):
             self._born = True
             words.insert(0, "READY=1")
-            self._say.info(f"the house is up after {now - self._started:.3f} s: {line}")
+            self._say.info(f"the house is up after {now - self._started:.3f} s: {line}", "house_up")
         if words:
             self._upward.say(*words)
+
+
+def _journal() -> Journal | None:
+    """Systemd's journal, if that reads our stderr. Else its variable is taken away: our children trust it."""
+    if journald.is_ours(os.environ):
+        return Journal()
+    os.environ.pop(journald.STREAM, None)
+    return None
 
 
 def _open_standard_fds() -> None:

@@ -50,6 +50,7 @@ class Plan:
 
     specs: tuple[ChildSpec, ...]
     policy: Policy = field(default_factory=Policy)
+    journal: bool = True  #: whether the root may log to systemd's journal, if that reads its stderr
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

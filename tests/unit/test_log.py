@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from anima.config.schema import Log
 from anima.log.file import LogFile
 from anima.log.lines import LEVELS, Line, Origin, format_lines, format_printed, parse_line, stamp
-from anima.log.log import Allowance, open_log, turn_context
+from anima.log.log import Allowance, log_context, open_log
 from anima.log.redact import redactor
 from anima.paths import Home
 
@@ -69,7 +69,7 @@ def test_any_text_parses_to_a_line_or_to_none(text: str):
 def test_a_log_line_carries_process_session_and_turn(home: Home):
     log = opened(home, "agent:arya")
     log.info("woke up")
-    with turn_context("main", "0192f0c1"):
+    with log_context("main", "0192f0c1"):
         log.warning("the model is slow: %d s", 12)
     first, second = map(parse_line, read(home))
     assert (first.level, first.process, first.session, first.text) == ("INFO", "agent:arya", "", "woke up")

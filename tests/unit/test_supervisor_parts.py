@@ -292,40 +292,49 @@ def test_leftover_output_becomes_log_lines_cut_at_their_limit():
     assert lines[3:] == [b""]
 
 
+def house_with_log(root: Path) -> Home:
+    home = Home(root, root / "run")
+    home.log.mkdir()
+    return home
+
+
 def test_every_line_of_a_long_message_has_the_shape(tmp_path):
-    log = LogFile(tmp_path / "supervisor.log")
+    log = LogFile(house_with_log(tmp_path))
     log.error("first\nsecond")
-    lines = (tmp_path / "supervisor.log").read_text().splitlines()
+    lines = (tmp_path / "log" / "supervisor.log").read_text().splitlines()
     assert [line.split(" ", 1)[1] for line in lines] == ["ERROR supervisor first", "ERROR supervisor second"]
 
 
 def test_a_log_that_cannot_be_written_stops_nobody_and_the_loss_is_told(tmp_path):
-    log = LogFile(tmp_path / "none" / "supervisor.log")
+    home = Home(tmp_path, tmp_path / "run")
+    log = LogFile(home)
     log.info("lost")
-    (tmp_path / "none").mkdir()
+    home.log.mkdir()
     log.info("kept")
-    assert "1 earlier lines could not be written" in (tmp_path / "none" / "supervisor.log").read_text()
+    assert "1 earlier lines could not be written" in home.log_file("supervisor").read_text()
 
 
 def test_a_log_is_set_aside_when_it_is_full(tmp_path):
-    path = tmp_path / "supervisor.log"
+    home = house_with_log(tmp_path)
+    path = home.log_file("supervisor")
     with path.open("wb") as file:
         file.truncate(10 * 1024 * 1024)
-    LogFile(path).info("fresh")
+    LogFile(home).info("fresh")
     assert path.read_text().endswith("fresh\n")
     assert path.stat().st_size < 1000
-    assert (tmp_path / "supervisor.log.1").stat().st_size == 10 * 1024 * 1024
+    assert (home.log / "supervisor.log.1").stat().st_size == 10 * 1024 * 1024
 
 
 def test_output_that_is_the_log_moves_on_with_it(tmp_path):
-    path = tmp_path / "supervisor.log"
+    home = house_with_log(tmp_path)
+    path = home.log_file("supervisor")
     child = os.fork()
     if child == 0:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.ftruncate(fd, 10 * 1024 * 1024)
         os.dup2(fd, 1)
         os.dup2(fd, 2)
-        LogFile(path).info("fresh")
+        LogFile(home).info("fresh")
         os.write(2, b"printed\n")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
