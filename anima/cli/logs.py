@@ -1,6 +1,11 @@
-"""`logs`: what a process wrote, its last lines and what comes next."""
+"""`logs`: what a process wrote, its last lines and what comes next; from systemd's journal, the log file, or both.
 
+A house that is a service logs to the journal, and to files while that is away; one started by hand has files only.
+"""
+
+import heapq
 import os
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from anima.cli.journalctl import Follower, identifiers, journalctl, last_entries
 from anima.cli.names import complete
 from anima.cli.terminal import clean, colour
 from anima.errors import Refused
@@ -28,21 +34,44 @@ def logs(
 ) -> None:
     """Show the log of one process, also while the house is down.
 
+    A house that runs as a service logs to systemd's journal; then this is what `journalctl ANIMA_AGENT=NAME` shows, too.
+
     Example: animactl logs arya -f
     """
     home: Home = context.obj
-    path = home.log_file(name)
-    if not path.exists() and name.removeprefix("agent:") not in (known := _known(home)):
+    path, program = home.log_file(name), journalctl()
+    noted, cursor = last_entries(program, home, name, number) if program else ([], "")
+    if not noted and not path.exists() and name.removeprefix("agent:") not in (known := _known(home, program)):
         from anima.config.check import unknown
 
         raise Refused(f"'{name}': {unknown(name, known, 'process') if known else 'there is no log yet'}")
     tail, place = last_lines(path, number)
-    for line in tail:
+    for line in merged(tail, noted)[-number:] if number else ():
         print(painted(line))
     if follow:
         sys.stdout.flush()
-        for line in _following(path, place):
-            print(painted(line), flush=True)
+        follower = Follower(program, home, name, cursor) if program else None
+        try:
+            for line in _following(path, place, follower):
+                print(painted(line), flush=True)
+        finally:
+            if follower:
+                follower.close()
+
+
+def merged(*logs: list[str]) -> list[str]:
+    """Several logs as one, by time; each keeps its own order. A line without a time stays behind the one before it."""
+    return [line for _, line in heapq.merge(*map(_timed, logs), key=lambda timed: timed[0])]
+
+
+def _timed(lines: list[str]) -> Iterator[tuple[str, str]]:
+    from anima.log.lines import parse_line
+
+    moment = ""
+    for line in lines:
+        parsed = parse_line(line)
+        moment = max(moment, parsed.time if parsed else "")
+        yield moment, line
 
 
 def last_lines(path: Path, number: int) -> tuple[list[str], int]:
@@ -94,15 +123,28 @@ def _tail(path: Path, number: int, chunk_bytes: int = 1 << 16) -> tuple[list[str
     return (lines[-number:] if number else []), end
 
 
-def _following(path: Path, place: int) -> Iterator[str]:
-    """New lines for ever. A file that was put aside is read to its end before its successor is begun."""
+def _following(path: Path, place: int, follower: Follower | None) -> Iterator[str]:
+    """New lines for ever, of the file and of the journal."""
+    written = _written(path, place)
+    while True:
+        line = next(written)
+        if line is not None:
+            yield line
+        elif follower is None:
+            time.sleep(POLL_S)
+        elif select.select([follower.fd], [], [], POLL_S)[0]:
+            yield from follower.news()
+
+
+def _written(path: Path, place: int) -> Iterator[str | None]:
+    """New lines of the file, None whenever there is none. One that was put aside is read to its end before its successor."""
     file, held = None, b""
     while True:
         if file is None:
             try:
                 file = path.open("rb")
             except FileNotFoundError:
-                time.sleep(POLL_S)
+                yield None
                 continue
             file.seek(min(place, os.fstat(file.fileno()).st_size))
         content = file.read(1 << 20)
@@ -116,7 +158,7 @@ def _following(path: Path, place: int) -> Iterator[str]:
             file.close()
             file, held, place = None, b"", 0
             continue
-        time.sleep(POLL_S)
+        yield None
 
 
 def _is_other(path: Path, descriptor: int) -> bool:
@@ -129,9 +171,10 @@ def _is_other(path: Path, descriptor: int) -> bool:
     )
 
 
-def _known(home: Home) -> list[str]:
+def _known(home: Home, program: str | None) -> list[str]:
     """Every process that may have a log: those that have one, the supervisor, and all agents."""
     from anima.config.load import agent_names
 
     written = {path.name.removesuffix(".log") for path in home.log.glob("*.log")}
-    return sorted({"supervisor", "journal", *written, *agent_names(home)})
+    noted = identifiers(program) if program else []
+    return sorted({"supervisor", "journal", *noted, *written, *agent_names(home)})
