@@ -53,15 +53,14 @@ def identity(process: str, home: str) -> Fields:
 
 def encode(fields: Mapping[str, str | int]) -> bytes:
     """Fields as the journal reads them; an empty one is left out. Names are upper case, digits and underscores."""
-    parts = []
+    plain, several_lines = "", b""
     for name, value in fields.items():
-        text = value if isinstance(value, str) else str(value)
-        if "\n" in text:
-            content = text.encode(errors="backslashreplace")
-            parts.append(b"%s\n%s%s\n" % (name.encode(), len(content).to_bytes(8, "little"), content))
-        elif text:
-            parts.append(f"{name}={text}\n".encode(errors="backslashreplace"))
-    return b"".join(parts)
+        if isinstance(value, str) and "\n" in value:
+            content = value.encode(errors="backslashreplace")
+            several_lines += b"%s\n%s%s\n" % (name.encode(), len(content).to_bytes(8, "little"), content)
+        elif value != "":
+            plain += f"{name}={value}\n"
+    return plain.encode(errors="backslashreplace") + several_lines
 
 
 class Journal:

@@ -83,7 +83,7 @@ def parse_line(line: str) -> Line | None:
 
 def printable(text: str) -> str:
     """`text` as it stands in a log, line by line and without a newline at its end."""
-    return "\n".join(map(_printable, _split(text)))
+    return text if text.isprintable() else "\n".join(map(_printable, _split(text)))
 
 
 def _split(text: str) -> list[str]:

@@ -80,6 +80,7 @@ def open_log(
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody reads them, and each record pays
     root.addHandler(writer)
     root.setLevel(settings.level.upper())
     for name in _CHATTY:
@@ -116,7 +117,7 @@ class Allowance:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a microsecond, of a line's forty
 class _Said:
     """One record on its way out: redacted, its place known."""
 
