@@ -142,7 +142,7 @@ def test_a_loop_that_does_not_turn_leaves_its_stack_when_aborted(tmp_path: Path)
     time.sleep(0.05)
     os.kill(child.pid, signal.SIGABRT)
     assert child.exit() == -signal.SIGABRT
-    assert "in spin" in child.log()
+    assert "in spin" in child.home.stack_file("agent:arya").read_text()  # from where the root takes it
 
 
 async def waits_for_ever_on_its_way_up(_: Process) -> None:
