@@ -403,3 +403,20 @@ def test_the_prompt_of_an_agent_and_a_conversation_begun_anew(house: House):
     assert "Eve" in house.ask("arya", "what is my name?")
     assert house.ctl("clear", "arya").returncode == 0
     assert "Eve" not in house.ask("arya", "what is my name?")
+
+
+def test_top_shows_what_each_process_uses(house: House) -> None:
+    house.agent("arya")
+    house.start()
+    done = house.ctl("top", "--json", "-n", "2", "--every", "0.1")
+    assert done.returncode == 0, done.stderr
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(looks) == 2
+    rows = {row["name"]: row for row in looks[1]["processes"]}
+    assert {"supervisor", "journal", "sandbox", "agent:arya"} <= set(rows)
+    assert rows["agent:arya"]["memory_bytes"] > 1_000_000
+    assert rows["agent:arya"]["tasks"] >= 1
+    assert "PROCESS" in house.ctl("top").stdout
+    refused = house.ctl("top", "--sort", "colour")
+    assert refused.returncode
+    assert "--sort colour is not known" in refused.stderr

@@ -1,0 +1,112 @@
+"""What processes use of the machine, and what they may: from a process's own cgroup where it has one, else from /proc.
+
+A cgroup counts all that a process started, for good; without one, what a child used is forgotten when it ends.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anima.cli.memory import pss_bytes
+
+if TYPE_CHECKING:
+    import psutil
+
+_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+_OURS = ("infra", "agents")  #: anima/supervisor/cgroups.py makes these; what lies in them is one process's own
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process with all it started uses. A limit of 0 means that there is none, a weight of 0 no controller."""
+
+    cpu_s: float  #: since it began
+    memory_bytes: int
+    tasks: int
+    memory_bytes_max: int = 0
+    tasks_max: int = 0
+    cpu_weight: int = 0
+
+
+def look(pids: Mapping[str, int], supervisor: int) -> dict[str, Usage]:
+    """The usage of each named process, of the supervisor, and of every tool call that has a cgroup (`call ID`)."""
+    import psutil
+
+    alive = {process.pid: process for process in psutil.process_iter(["ppid", "cpu_times", "num_threads"])}
+    children: dict[int, list[int]] = {}
+    for pid, process in alive.items():
+        children.setdefault(process.info["ppid"], []).append(pid)
+    found = {"supervisor": _counted([alive[supervisor]])} if supervisor in alive else {}
+    calls: Path | None = None
+    for name, pid in pids.items():
+        folder = group_of(pid)
+        if folder is not None:
+            calls = folder.parent.parent / "tools"
+            found[name] = of_group(folder, pss_bytes(pid))
+        elif pid in alive:
+            found[name] = _counted([alive[each] for each in _with_descendants(children, pid)])
+    for folder in sorted(calls.iterdir()) if calls and calls.is_dir() else ():
+        if folder.is_dir():
+            found[f"call {folder.name}"] = of_group(folder, 0)
+    return found
+
+
+def group_of(pid: int, mounts: Iterable[Path] = _GROUPS) -> Path | None:
+    """The cgroup that is the process's own, if it has one."""
+    path = next((line[3:] for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines() if line.startswith("0::")), "")
+    if len(parts := path.rsplit("/", 2)) < 3 or parts[1] not in _OURS:  # noqa: PLR2004 - OURS/agents/arya
+        return None
+    return next((folder for mount in mounts if (folder := mount / path.lstrip("/")).is_dir()), None)
+
+
+def of_group(folder: Path, pss: int) -> Usage:
+    """What the cgroup at `folder` tells; `pss` stands in where it does not count memory."""
+    cpu = dict(line.split() for line in _read(folder / "cpu.stat").splitlines())
+    tasks = _number(folder / "pids.current") or len(_read(folder / "cgroup.threads").split())
+    return Usage(
+        cpu_s=int(cpu.get("usage_usec", 0)) / 1e6,
+        memory_bytes=_number(folder / "memory.current") or pss,
+        tasks=tasks,
+        memory_bytes_max=_number(folder / "memory.max"),
+        tasks_max=_number(folder / "pids.max"),
+        cpu_weight=_number(folder / "cpu.weight"),
+    )
+
+
+def shares(before: Mapping[str, Usage], after: Mapping[str, Usage], elapsed_s: float) -> dict[str, float]:
+    """Per cent of one processor that each used between two looks; 0 for who began anew meanwhile."""
+    return {
+        name: max(0.0, 100 * (usage.cpu_s - before[name].cpu_s) / elapsed_s) if name in before and elapsed_s > 0 else 0.0
+        for name, usage in after.items()
+    }
+
+
+def _counted(processes: "Iterable[psutil.Process]") -> Usage:
+    cpu_s, tasks, memory = 0.0, 0, 0
+    for process in processes:
+        times, threads = process.info["cpu_times"], process.info["num_threads"]
+        cpu_s += times.user + times.system if times else 0.0
+        tasks += threads or 0
+        memory += pss_bytes(process.pid)
+    return Usage(cpu_s, memory, tasks)
+
+
+def _with_descendants(children: Mapping[int, list[int]], pid: int) -> list[int]:
+    found = [pid]
+    for each in found:
+        found += children.get(each, ())
+    return found
+
+
+def _number(path: Path) -> int:
+    """The number in a file of the kernel's; 0 for none, and for `max`."""
+    text = _read(path).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
