@@ -50,6 +50,7 @@ class Family:
     def __init__(self, house: House, policy: Policy) -> None:
         self._house = house
         self.policy = policy
+        self.redact: Callable[[str], str] = str  #: of the plan in force
         self.children: dict[str, Child] = {}
         self.stopping = False  #: the house goes down: nobody is born or restarted any more
         self.changed = True  #: some state changed since whoever looks at this took it back
@@ -379,7 +380,8 @@ class Family:
         house = self._house
         house.watch.forget(child.notify_fd)
         if left := output.left_in(child.output_fd):
-            logfile.append(house.home.log_file(child.name), logfile.output_lines(left, child.name, house.clock.now()))
+            told = self.redact(left.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            logfile.append(house.home.log_file(child.name), logfile.output_lines(told, child.name, house.clock.now()))
         for fd in (child.notify_fd, child.output_fd, child.pidfd):
             if fd >= 0:
                 os.close(fd)
