@@ -5,6 +5,7 @@ without our knowing; a keyring cannot be listed, so secrets.toml says which name
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from anima.config.check import Missing
 from anima.errors import Unavailable
 from anima.limits import keyring_s
 from anima.paths import Home
+
+_ERROR = re.compile(r"^[\w.]+: ")  # the name of an exception
 
 #: What was answered, by home and name. Asked once, before the first agent is forked: a fork inherits the answers, so that a
 #: hundred agents need no hundred keyrings, and a call in the middle of a turn never waits for somebody to unlock one.
@@ -58,10 +61,12 @@ def _ask(home: Home, names: Iterable[str], environ: Mapping[str, str]) -> dict[s
     return found
 
 
-def _run(verb: str, home: Home, name: str, environ: Mapping[str, str], *, given: str = "", timeout_s: float = keyring_s) -> str:
+def _run(
+    verb: str, home: Home, name: str, environ: Mapping[str, str], *, given: str = "", timeout_s: float | None = None
+) -> str:
     """What `keyring VERB` printed, without its newline. A value goes in by stdin: arguments can be seen by everybody."""
-    beside = Path(sys.executable).with_name("keyring")
-    program = str(beside) if os.access(beside, os.X_OK) else shutil.which("keyring", path=environ.get("PATH"))
+    beside = str(Path(sys.executable).parent)  # of a virtual environment that is not on the path of the unit
+    program = shutil.which("keyring", path=f"{environ.get('PATH', os.defpath)}{os.pathsep}{beside}")
     if program is None:
         raise Unavailable("there is no command `keyring` here; install the package keyring (`pip install keyring`)")
     try:
@@ -70,7 +75,7 @@ def _run(verb: str, home: Home, name: str, environ: Mapping[str, str], *, given:
             env={**environ, "PYTHONUTF8": "1"},
             input=given.encode(),
             capture_output=True,
-            timeout=timeout_s,
+            timeout=keyring_s if timeout_s is None else timeout_s,
             check=False,
             start_new_session=True,  # it has no terminal to ask at
         )
@@ -79,6 +84,7 @@ def _run(verb: str, home: Home, name: str, environ: Mapping[str, str], *, given:
     except OSError as error:
         raise Unavailable(f"{program} cannot be run: {error.strerror}; install the package keyring anew") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"it holds no '{name}'"
-        raise Unavailable(f"the keyring refused: {said[:200]}; see that it is there and unlocked")
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        said = _ERROR.sub("", said)[:200].rstrip(".") or f"it holds no '{name}'"
+        raise Unavailable(f"the keyring refused: {said}; see that it is there and unlocked")
     return done.stdout.decode(errors="replace").removesuffix("\n")
