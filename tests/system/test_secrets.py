@@ -1,5 +1,6 @@
 """A recognisable secret, and all the ways a house could give it away."""
 
+import faulthandler
 import json
 import os
 import resource
@@ -157,6 +158,7 @@ def dumps(*first: Callable[[], object]) -> bool:
     """Whether a process that does these things and aborts leaves a core, or gives one to the program that takes them here."""
     pid = os.fork()
     if pid == 0:
+        faulthandler.disable()  # of the one who runs the tests
         try:
             for each in first:
                 each()
