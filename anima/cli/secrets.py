@@ -37,17 +37,19 @@ def set_(
     name: Name,
     keyring: Annotated[bool, typer.Option("--keyring", help="Keep it in the system's keyring, not in secrets.toml.")] = False,
 ) -> None:
-    """Keep a secret; its value is asked for, or read from stdin, and never shown.
+    """Keep a secret. Its value is asked for, or read from stdin.
 
     Example: animactl secrets set anthropic < key.txt
     """
-    from anima.config.secrets import places, set_secret
+    from anima.config.secrets import check_secret_name, places, set_secret
 
     home: Home = context.obj
+    check_secret_name(name)
+    given = places(home).get(name) == "systemd"  # raises what is wrong before anything is asked
     set_secret(home, name, _value(name), os.environ, in_keyring=keyring)
     where = "the keyring" if keyring else home.secrets
     print(f"'{name}' is in {where}; write ${{credential:{name}}} where it is needed, then `animactl reload`")
-    if places(home)[name] == "systemd":
+    if given:
         note(f"systemd gives another '{name}', which comes first")
 
 
@@ -56,7 +58,7 @@ def list_(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")] = False,
 ) -> None:
-    """Show the names of all secrets and where each is. Values are never shown.
+    """Show what secrets there are and where, never their values.
 
     Example: animactl secrets list
     """

@@ -85,6 +85,6 @@ def _run(
         raise Unavailable(f"{program} cannot be run: {error.strerror}; install the package keyring anew") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        said = _ERROR.sub("", said)[:200].rstrip(".") or f"it holds no '{name}'"
+        said = _ERROR.sub("", said).partition(". ")[0][:200].rstrip(".") or f"it holds no '{name}'"
         raise Unavailable(f"the keyring refused: {said}; see that it is there and unlocked")
     return done.stdout.decode(errors="replace").removesuffix("\n")

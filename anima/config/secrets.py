@@ -66,16 +66,21 @@ def places(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, Pla
     return dict(sorted(found.items()))
 
 
-def set_secret(home: Home, name: str, value: str, environ: Mapping[str, str], *, in_keyring: bool = False) -> None:
-    """Keep `value` under `name` in secrets.toml or in the keyring, and no longer in the other one.
-
-    Raises Refused about the name or the value, Unavailable if the keyring or the disk does not take it.
-    """
+def check_secret_name(name: str) -> None:
+    """Raise Refused if no secret can be called so. The names allowed are also those of files and of keys in TOML."""
     if not _NAME.fullmatch(name):
         raise Refused(
             f"{name[:80]!r} cannot name a secret: use at most {secret_name_chars_max} letters, digits, '-', '_' and '.', "
             "first a letter or digit"
         )
+
+
+def set_secret(home: Home, name: str, value: str, environ: Mapping[str, str], *, in_keyring: bool = False) -> None:
+    """Keep `value` under `name` in secrets.toml or in the keyring, and no longer in the other one.
+
+    Raises Refused about the name or the value, Unavailable if the keyring or the disk does not take it.
+    """
+    check_secret_name(name)
     _check_value(value)
     with _writing(home) as document:
         before = document.values.get(name)
