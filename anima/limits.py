@@ -33,6 +33,11 @@ reconnect_ms = 100
 reconnect_max_ms = 5_000
 ask_timeout_s = 10.0  # a question without an answer
 
+# config
+secret_bytes_max = 64 * KIB  # the value of one secret
+secret_name_chars_max = 64
+keyring_s = 10.0  # what the keyring may take for all that is asked of it at a time; a locked one waits for a person
+
 # supervisor
 control_line_bytes_max = 64 * KIB
 control_clients_max = 16

@@ -16,9 +16,11 @@ from dataclasses import replace
 from typing import cast
 
 from anima.agent.folder import Folder
+from anima.config import keyring
 from anima.config.load import agent_digest, agent_names, digest, house_digest, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
+from anima.log.redact import redactor
 from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
 from anima.purser.wards import read_wards
@@ -48,6 +50,7 @@ def plan(home: Home, *, strict: bool) -> Plan:
     With `strict` (a reload), anything wrong raises ConfigError and nothing changes. Without (the first start), an agent
     whose own files are wrong is planned all the same: it ends with 78 and its sentence, and the others live.
     """
+    keyring.ask_again()
     house = load_house(home)
     told = house.supervisor
     policy = Policy(
@@ -71,8 +74,8 @@ def plan(home: Home, *, strict: bool) -> Plan:
         )
         for spec in TREE
     )
-    agents = (_agent(home, house, name, strict=strict) for name in agent_names(home))
-    return Plan((*infrastructure, *agents), policy, house.log.to == "auto")
+    agents = tuple(_agent(home, house, name, strict=strict) for name in agent_names(home))
+    return Plan((*infrastructure, *agents), policy, redactor(house.secrets), house.log.to == "auto")
 
 
 def _settings(kind: str, home: Home, house: House) -> str:

@@ -20,6 +20,7 @@ from anima.clock import SYSTEM
 from anima.errors import Unavailable
 from anima.ids import new_id
 from anima.limits import calls_agent_max, calls_running_max
+from anima.log.redact import redactor
 from anima.paths import Home
 from anima.process.crash import crash_points
 from anima.process.process import Process
@@ -69,6 +70,7 @@ async def main(process: Process) -> None:
             check=wrong_with,
             reach=reach,
             clock=SYSTEM,
+            redact=redactor(process.settings.secrets),
             stored=hands.stored,
         )
         desk = Desk(bus, intents, catalogue, policies, workshop.hosts, partial(describe, jails), SYSTEM)

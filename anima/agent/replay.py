@@ -31,6 +31,7 @@ from anima.errors import AnimaError, Refused
 from anima.nous.choose import Access, open_model
 from anima.nous.model import Model, Reply
 from anima.paths import Home, find_home
+from anima.supervisor.kernel import hide_memory
 from anima.wire.events import AgentMessage, Event, ModelCalled, SystemMessage, ToolCall, ToolResponse, TurnEnded
 
 
@@ -176,6 +177,7 @@ async def main(home: Home, wanted: Wanted) -> None:
 
 
 if __name__ == "__main__":
+    hide_memory()
     arguments = argparse.ArgumentParser(description="Replay a turn; JSON lines.")
     arguments.add_argument("turn")
     arguments.add_argument("--home", default="")

@@ -29,6 +29,7 @@ from anima.cli import (
     models,
     psyche,
     replay,
+    secrets,
     settings,
     status,
     talk,
@@ -41,6 +42,7 @@ from anima.cli.groups import Grouped
 from anima.cli.terminal import complain
 from anima.errors import AnimaError
 from anima.paths import find_home
+from anima.supervisor.kernel import hide_memory
 
 app = typer.Typer(
     name="animactl",
@@ -91,6 +93,7 @@ for _command, _name in (
 ):
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(call.app, name="tool")
 app.add_typer(intents.app, name="intents")
 app.add_typer(memories.app, name="memory")
@@ -116,6 +119,7 @@ def _house(
 
 def main() -> None:
     """Run the command line and exit."""
+    hide_memory()  # many commands read the settings, keys and all
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end a command

@@ -91,7 +91,7 @@ def toml(value: str | float | tuple[str, ...]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        import json
+        from anima.config.lines import quoted
 
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return quoted(value)
     return str(value)

@@ -14,8 +14,19 @@ from typing import Any, TypeVar
 from anima.config.lines import key_lines
 from anima.config.option import Option, Value, inner, options
 from anima.errors import ConfigError
+from anima.log.redact import redactor
 
 S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What stands in a reference's place where it is known why it has no value."""
+
+    why: str  #: a sentence: what is the matter, and what to do
+
+
+References = Mapping[str, str | Missing]  #: what ${NAME} and ${credential:NAME} stand for
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of texts"}
@@ -33,10 +44,10 @@ class Document:
     _lines: dict[tuple[str, ...], int] | None = None
 
     def wrong(self, key: tuple[str, ...], sentence: str) -> ConfigError:
-        """The complaint about `key`, with file and line."""
+        """The complaint about `key`, with file and line; a secret that a reference brought into it is left out."""
         if self._lines is None:  # only who complains pays for the scan
             self._lines = key_lines(self.text)
-        return ConfigError(f"{self.path}:{self._lines.get(key, 1)}: {'.'.join(key)}: {sentence}")
+        return ConfigError(f"{self.path}:{self._lines.get(key, 1)}: {'.'.join(key)}: {redactor(self.secrets)(sentence)}")
 
 
 def read_text(path: Path) -> str:
@@ -66,7 +77,7 @@ def parse(path: Path, text: str) -> Document:
         raise ConfigError(f"{path}: not readable as TOML: {error}") from None
 
 
-def section(document: Document, made: type[S], references: Mapping[str, str], table: str = "") -> S:
+def section(document: Document, made: type[S], references: References, table: str = "") -> S:
     """The section of class `made` from `table` of the document ("" means its top level), defaults filled in.
 
     What the section holds as sections of its own is read from their tables. `references` holds what ${NAME} and
@@ -100,7 +111,7 @@ def unknown(name: str, allowed: list[str], what: str) -> str:
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(allowed)}")
 
 
-def resolve(document: Document, place: tuple[str, ...], value: Any, references: Mapping[str, str]) -> Any:
+def resolve(document: Document, place: tuple[str, ...], value: Any, references: References) -> Any:
     """The value with every ${...} replaced; what came from a credential is remembered as a secret."""
     if isinstance(value, list):
         return [resolve(document, place, each, references) for each in value]
@@ -109,18 +120,19 @@ def resolve(document: Document, place: tuple[str, ...], value: Any, references: 
 
     def replacement(match: re.Match[str]) -> str:
         name = match[1]
-        if name not in references:
-            raise document.wrong(place, _missing(name))
+        found = references[name] if name in references else Missing(_missing(name))
+        if isinstance(found, Missing):
+            raise document.wrong(place, found.why)
         if name.startswith("credential:"):
-            document.secrets.add(references[name])
-        return references[name]
+            document.secrets.add(found)
+        return found
 
     return _REFERENCE.sub(replacement, value)
 
 
 def _missing(name: str) -> str:
     if name.startswith("credential:"):
-        return f"there is no credential '{name.removeprefix('credential:')}'; add it to secrets.toml"
+        return f"there is no credential '{(bare := name.removeprefix('credential:'))}'; run `animactl secrets set {bare}`"
     return f"the environment variable {name} is not set; set it where the house is started, or write the value here"
 
 
@@ -143,7 +155,7 @@ def _typed(value: Any, sort: type[Value], replaced: bool) -> Any:
 def _checked(document: Document, place: tuple[str, ...], value: Any, declared: tuple[type[Value], Option]) -> Value:
     sort, about = declared
     if type(value) is not sort:  # a bool is no number here
-        raise document.wrong(place, f"is {_named(value, about.secret)}, allowed is {allowed(sort, about)}")
+        raise document.wrong(place, f"is {_named(value, _veiled(document, value, about))}, allowed is {allowed(sort, about)}")
     if isinstance(value, tuple):
         return _listed(document, place, value, about)
     if about.choices and value not in about.choices:
@@ -157,10 +169,16 @@ def _checked(document: Document, place: tuple[str, ...], value: Any, declared: t
 def _listed(document: Document, place: tuple[str, ...], values: tuple[Any, ...], about: Option) -> tuple[str, ...]:
     for number, value in enumerate(values, 1):
         if not isinstance(value, str) or not value:
-            raise document.wrong(place, f"entry {number} is {_named(value, about.secret)}, allowed is {allowed(tuple, about)}")
+            said = _named(value, _veiled(document, value, about))
+            raise document.wrong(place, f"entry {number} is {said}, allowed is {allowed(tuple, about)}")
         if about.choices and value not in about.choices:
             raise document.wrong(place, f"entry {number}, '{value}', is not known; allowed is {allowed(tuple, about)}")
     return values
+
+
+def _veiled(document: Document, value: Any, about: Option) -> bool:
+    """Whether a complaint must not show `value`, not even the part of it that fits a line."""
+    return about.secret or any(each in str(value) for each in document.secrets if each)
 
 
 def _within(value: float, about: Option) -> bool:

@@ -17,8 +17,8 @@ A house works without any settings: every key has a default. `animactl config sh
 file changes nothing: it is refused as a whole, with file, line, key and what is allowed.
 
 Any text may contain `${NAME}`, which stands for an environment variable of the supervisor, and `${credential:NAME}`,
-which stands for an entry of `secrets.toml` (`NAME = "value"`, mode 0600, refused if others can read it) or, under systemd,
-for a file of `LoadCredential=`. Values of credentials and API keys are never shown and never logged.
+which stands for a secret: `animactl secrets set NAME` keeps one, see [secrets.md](secrets.md). Values of credentials and API
+keys are never shown and never logged.
 """
 
 _HOUSE = """

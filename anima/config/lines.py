@@ -3,7 +3,9 @@
 Works on text that `tomllib` has accepted, so it only has to tell keys from strings, comments, brackets and newlines.
 """
 
+import json
 import re
+from collections.abc import Iterator
 
 Path = tuple[str, ...]
 
@@ -22,22 +24,39 @@ _part = re.compile(_KEY_PART)
 def key_lines(text: str) -> dict[Path, int]:
     """The line (from 1) of every table and key in a valid TOML text, by full path; the first one where a path repeats."""
     found: dict[Path, int] = {}
+    for table, key, place, _ in statements(text):
+        line = text.count("\n", 0, place) + 1
+        path = table + key
+        for length in range(1 if key else len(path), len(path) + 1):
+            found.setdefault(path[:length], line)
+    return found
+
+
+def statements(text: str) -> Iterator[tuple[Path, Path, int, int]]:
+    """Every head of a table and every assignment of a valid TOML text.
+
+    As the table, the key in it (() for a head), and where the statement begins and, with its newline, ends.
+    """
     table: Path = ()
     place = 0
     while place < len(text):
         if text[place] in " \t\r\n":
             place += 1
             continue
-        line = text.count("\n", 0, place) + 1
+        begin = place
+        key: Path = ()
         if match := _header.match(text, place):
             table = _parts(match["key"])
-            found.setdefault(table, line)
         elif match := _assignment.match(text, place):
-            path = table + _parts(match["key"])
-            for length in range(1, len(path) + 1):
-                found.setdefault(path[:length], line)
+            key = _parts(match["key"])
         place = _statement_end(text, match.end() if match else place)
-    return found
+        if match:
+            yield table, key, begin, place
+
+
+def quoted(text: str) -> str:
+    """`text` as a TOML string on one line. Its escapes are those of JSON and one more."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _parts(key: str) -> Path:

@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-import stat
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 
-from anima.config.check import Document, parse, read_text, section, unknown
+from anima.config.check import Document, Missing, References, parse, read_text, section, unknown
 from anima.config.models import check_models, load_models, model_names
 from anima.config.policy import check_policy
 from anima.config.schema import SECTIONS, Agent, Budget, Embedding, House, Log, Models, Record, Sandbox, Supervisor
+from anima.config.secrets import Secret, find_secrets
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
 from anima.paths import Home
@@ -30,7 +30,7 @@ _PROVIDER_KEYS = (
 
 def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
     """What anima.toml says; all defaults if there is none. Raises ConfigError as "file:line: key: what is wrong"."""
-    credentials = load_credentials(home, environ)
+    credentials = find_secrets(home, environ)
     try:
         document = parse(home.config, read_text(home.config))
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def load_house(home: Home, environ: Mapping[str, str] = os.environ) -> House:
     definitions, secrets = load_models(home, references)
     check_models(document, ("models", "fallbacks"), models.fallbacks, definitions)
     check_models(document, ("models", "fast_model"), [models.fast_model], definitions)
-    secrets |= document.secrets | set(credentials.values()) | keys
+    secrets |= document.secrets | _values(credentials) | keys
     return House(models, supervisor, log, sandbox, budget, record, embedding, definitions, frozenset(secrets))
 
 
@@ -71,15 +71,15 @@ def load_agent(home: Home, name: str, environ: Mapping[str, str] = os.environ) -
         raise ConfigError(
             f"there is no agent '{name}' ({folder / 'agent.toml'} is missing); `animactl create {name}` makes one"
         ) from None
-    credentials = load_credentials(home, environ)
+    credentials = find_secrets(home, environ)
     agent = section(document, Agent, _references(credentials, environ))
     check_models(document, ("fallbacks",), agent.fallbacks, model_names(home))
     check_models(document, ("fast_model",), [agent.fast_model], model_names(home))
     check_models(document, ("reflection", "model"), [agent.reflection.model], model_names(home))
     _check_time_zone(document, agent.time_zone)
     check_policy(document, home, name, agent.policy)
-    if (key := agent.policy.search_key) and key not in credentials.values():  # only those are kept out of every log
-        raise document.wrong(("policy", "search_key"), "write it as ${credential:NAME}, and the key itself into secrets.toml")
+    if (key := agent.policy.search_key) and key not in _values(credentials):  # only those are kept out of every log
+        raise document.wrong(("policy", "search_key"), "write it as ${credential:NAME}, and run `animactl secrets set NAME`")
     _check_prompts(folder)
     return agent
 
@@ -94,16 +94,6 @@ def agent_names(home: Home) -> list[str]:
         return []
     except OSError as error:
         raise ConfigError(f"{home.agents} cannot be read: {error.strerror}; correct its permissions") from error
-
-
-def load_credentials(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Credentials by name: those of secrets.toml, and over them the files systemd put into $CREDENTIALS_DIRECTORY."""
-    found = _secrets_file(home.secrets)
-    if directory := environ.get("CREDENTIALS_DIRECTORY"):
-        for path in sorted(Path(directory).iterdir()):
-            if path.is_file():
-                found[path.name] = read_text(path).rstrip("\n")
-    return found
 
 
 def digest(*parts: object) -> str:
@@ -127,24 +117,12 @@ def agent_digest(home: Home, name: str, house: House, agent: Agent) -> str:
     return digest(house_digest(house), house.models, house.record, house.definitions, house.budget, agent, *files)
 
 
-def _references(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    return {**environ, **{f"credential:{name}": value for name, value in credentials.items()}}
+def _references(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> References:
+    return {**environ, **{f"credential:{name}": each.value or Missing(each.why) for name, each in secrets.items()}}
 
 
-def _secrets_file(path: Path) -> dict[str, str]:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise ConfigError(f"{path} can be read by others (mode {mode:04o}); run `chmod 600 {path}`")
-        document = parse(path, read_text(path))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; correct its permissions") from error
-    for name, value in document.values.items():
-        if not isinstance(value, str):
-            raise document.wrong((name,), 'a credential is text; write it as name = "value"')
-    return dict(document.values)
+def _values(secrets: Mapping[str, Secret]) -> set[str]:
+    return {each.value for each in secrets.values() if each.value}
 
 
 def _check_prompts(folder: Path) -> None:

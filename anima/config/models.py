@@ -4,11 +4,11 @@ Whoever writes NAME where a model is asked for means what stands in that file.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
-from anima.config.check import Document, parse, read_text, resolve, section
+from anima.config.check import Document, References, parse, read_text, resolve, section
 from anima.config.schema import MODEL_PROVIDERS, Definition
 from anima.errors import ConfigError, Refused
 from anima.ids import check_name
@@ -21,7 +21,7 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _TABLES = ("headers", "params")
 
 
-def load_models(home: Home, references: Mapping[str, str]) -> tuple[dict[str, Definition], set[str]]:
+def load_models(home: Home, references: References) -> tuple[dict[str, Definition], set[str]]:
     """All definitions by name, and the secrets in them. Raises ConfigError as "file:line: key: what is wrong"."""
     found: dict[str, Definition] = {}
     documents: dict[str, Document] = {}
@@ -53,7 +53,7 @@ def check_models(document: Document, key: tuple[str, ...], names: Iterable[str],
             raise document.wrong(key, f"there is no model '{name}'; write provider:model, or the NAME of a models/NAME.toml")
 
 
-def _definition(document: Document, name: str, references: Mapping[str, str]) -> Definition:
+def _definition(document: Document, name: str, references: References) -> Definition:
     try:
         check_name(name)
     except Refused as error:
@@ -77,7 +77,7 @@ def _definition(document: Document, name: str, references: Mapping[str, str]) ->
     return replace(definition, headers=headers, params=params)
 
 
-def _table(document: Document, name: str, references: Mapping[str, str]) -> dict[str, Any]:
+def _table(document: Document, name: str, references: References) -> dict[str, Any]:
     values = document.values.get(name, {})
     if not isinstance(values, dict):
         raise document.wrong((name,), f"is a section; write [{name}] and its keys below")

@@ -24,6 +24,7 @@ from anima.nous.presets import DECIDING, PRESETS
 from anima.nous.prices import AS_OF
 from anima.nous.retry import Policy, Transient
 from anima.paths import Home, find_home
+from anima.supervisor.kernel import hide_memory
 
 _CHECK_S = 20.0
 _PATIENT = Policy(total_s=0.0)  # a check asks once
@@ -172,6 +173,7 @@ async def main(home: Home, *, checked: bool) -> None:
 
 
 if __name__ == "__main__":
+    hide_memory()
     arguments = argparse.ArgumentParser(description="List the models as JSON lines.")
     arguments.add_argument("--home", default="")
     arguments.add_argument("--check", action="store_true")

@@ -18,6 +18,7 @@ from anima.config.schema import House
 from anima.errors import AnimaError, Exit
 from anima.journald import STREAM, Journal
 from anima.log.log import open_log
+from anima.log.redact import redactor
 from anima.paths import Home
 from anima.process.notify import Notify
 from anima.process.output import start_drain
@@ -31,21 +32,22 @@ _log = logging.getLogger(__name__)
 def run(main: Main, boot: Boot) -> Exit:
     """Live as the child `boot` describes; the exit code says to the root why it ended. Never raises."""
     setproctitle.setproctitle(f"anima: {boot.name.replace(':', ' ')}")
-    notify = Notify(boot.notify_fd)
+    notify, redact = Notify(boot.notify_fd), redactor(())
     try:
         home = Home(Path(boot.home), Path(boot.run))
         settings = load_house(home)
+        redact = redactor(settings.secrets)  # what it leaves with stands in the root's log and in the journal
         open_log(home, boot.name, settings.log, settings.secrets, _journal(settings))
         start_drain(boot.output_fd, logging.getLogger("output").info)
         faulthandler.enable(_stack_file(home, boot.name))
         asyncio.run(_live(main, Process(boot, home, settings, notify)))
     except AnimaError as error:
         _log.error("%s", error)
-        notify.say(f"X_REASON={' '.join(str(error).split())}")
+        notify.say(f"X_REASON={' '.join(redact(str(error)).split())}")
         return error.exit
     except Exception as error:  # noqa: BLE001 - the last place that can say what happened
         _log.exception("this process met a bug and ends")
-        notify.say(f"X_REASON={type(error).__name__}: {' '.join(str(error).split())}")
+        notify.say(f"X_REASON={type(error).__name__}: {' '.join(redact(str(error)).split())}")
         return Exit.BUG
     return Exit.OK
 

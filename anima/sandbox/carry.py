@@ -30,7 +30,7 @@ from anima.sandbox.intents import Intent, Intents, Step, next_step
 from anima.sandbox.memory import Memory
 from anima.sandbox.policies import Policies, Rules
 from anima.sandbox.turnstile import Turnstile
-from anima.sandbox.work import Ending, Work, capped
+from anima.sandbox.work import Ending, Work, capped, redacted
 from anima.sandbox.workshop import Workshop
 from anima.wire.cards import Card
 from anima.wire.events import (
@@ -73,6 +73,7 @@ class Kit:
     check: Check
     reach: Reach
     clock: Clock
+    redact: Callable[[str], str]  #: takes the secrets of the house out of a text
     stored: Callable[[Event], None]  #: told of every event of our own, as soon as it is acknowledged
 
 
@@ -286,6 +287,7 @@ class Carry:
     async def _end(self, ending: Ending) -> bool:
         """Store the response. From here on nothing takes it back, and there is no next step."""
         self.phase = "after"
+        ending = redacted(ending, self._kit.redact)
         intent = self.intent
         text, call = ending.text, intent.call
         if intent.given is not None and intent.given.granted and intent.given.reason:

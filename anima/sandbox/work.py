@@ -4,8 +4,8 @@ What the jail is told: the workspace and `write` are its to change, `read` and t
 the house itself, wherever it lies, nothing. What a person did not allow is not there.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,23 @@ def _answered(outcome: Outcome, told: "Told", card: Card, took_s: float) -> Endi
     text = "\n".join(each for each in (outcome.reason, told.text) if each)
     said = "failed" if outcome.how == "limit" else "interrupted"
     return Ending(said, capped(text, card), {**told.data, **_about(outcome)}, took_s)
+
+
+def redacted(ending: Ending, redact: Callable[[str], str]) -> Ending:
+    """The same without secrets: a file that a tool may read can hold a key, and what is stored is never taken back."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return redact(value)
+        if isinstance(value, dict):
+            return {clean(key): clean(each) for key, each in value.items()}
+        return [clean(each) for each in value] if isinstance(value, list | tuple) else value
+
+    try:
+        data = clean(dict(ending.data))
+    except RecursionError:
+        data = {"left_out": "the tool's data is nested too deeply"}
+    return replace(ending, text=redact(ending.text), data=data)
 
 
 @dataclass(frozen=True, slots=True)

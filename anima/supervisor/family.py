@@ -50,6 +50,7 @@ class Family:
     def __init__(self, house: House, policy: Policy) -> None:
         self._house = house
         self.policy = policy
+        self.redact: Callable[[str], str] = str  #: of the plan in force
         self.children: dict[str, Child] = {}
         self.stopping = False  #: the house goes down: nobody is born or restarted any more
         self.changed = True  #: some state changed since whoever looks at this took it back
@@ -381,7 +382,8 @@ class Family:
         house = self._house
         house.watch.forget(child.notify_fd)
         if left := output.left_in(child.output_fd) + output.stack_in(house.home.stack_file(child.name)):
-            house.say.last_words(child.name, left, house.clock.now())
+            told = self.redact(left.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            house.say.last_words(child.name, told, house.clock.now())
         for fd in (child.notify_fd, child.output_fd, child.pidfd):
             if fd >= 0:
                 os.close(fd)

@@ -1,7 +1,8 @@
-"""The four things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
+"""The five things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from anima.limits import MIB
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _MADV_COLLAPSE = 25  # since Linux 6.1
@@ -41,6 +43,18 @@ def die_with_parent() -> bool:
 def set_comm(name: str) -> bool:
     """Set what `top` and /proc/PID/comm show, at most 15 bytes. False where the kernel cannot."""
     return _prctl(_PR_SET_NAME, os.fsencode(name)[:15])
+
+
+def hide_memory() -> bool:
+    """Let nobody of the same user read this process's memory or environment, and no crash write them to a disk.
+
+    The limit of core files alone is not enough: where the machine pipes cores to a program, Linux starts it in spite of a
+    limit of 0. A fork inherits both; an exec gives up the second, so whoever comes from one says it again. From here on
+    most of /proc/self belongs to root: as another user this process cannot write its oom_score_adj any more, or map users
+    into a namespace. False where the kernel knows only the limit.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def gather_memory() -> int:

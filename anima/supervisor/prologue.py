@@ -77,13 +77,15 @@ def _first_lines(birth: Birth) -> None:
     kernel.die_with_parent()
     if os.getppid() != birth.root:
         os._exit(Exit.TRY_LATER)  # the root died before the line above could take effect
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file of a mind holds its keys
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (birth.nofile, hard))
     for word in ROOTS_OWN:
         os.environ.pop(word, None)
     write_pid_file(boot.house.pid_file(boot.name))
     kernel.set_comm(boot.name)
+    # Everyone: whoever was forked has all that the root had read, and the root reads every key. What the sandbox starts is
+    # an exec with an environment of its own; it knows no key but the one in its call, and maps users, which needs /proc/self.
+    kernel.hide_memory()
     faulthandler.enable(file=2)  # ABRT writes the stack to our log
     gc.enable()
 

@@ -34,7 +34,8 @@ def _life(spec: ChildSpec) -> tuple[str, str, float]:
 def adopt(family: Family, plan: Plan) -> Changes:
     """Live by `plan` from now on. Who is new gets its turn, who left is stopped, who changed begins again."""
     changes = compare({name: child.spec for name, child in family.children.items() if not child.leaving}, plan)
-    known, family.children, family.policy = family.children, {}, plan.policy
+    known, family.children = family.children, {}
+    family.policy, family.redact = plan.policy, plan.redact
     for spec in plan.specs:
         child = known.pop(spec.name) if spec.name in known else Child(spec)
         family.children[spec.name], child.spec = child, spec

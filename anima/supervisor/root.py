@@ -74,6 +74,7 @@ class Root:
     def run(self) -> Exit:
         """Lead the whole life, from the lock to the last orphan. The exit code says how it went; errors are logged."""
         _open_standard_fds()
+        kernel.hide_memory()  # before the first key is read; those of its environment were there before
         try:
             prepare(self._home)
             lock = take_lock(self._home)

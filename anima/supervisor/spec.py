@@ -1,5 +1,6 @@
 """What the root is told to keep alive: child specs, the numbers of the restart policy, and the plan that holds both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,6 +51,7 @@ class Plan:
 
     specs: tuple[ChildSpec, ...]
     policy: Policy = field(default_factory=Policy)
+    redact: Callable[[str], str] = field(default=str, compare=False)  #: takes secrets out of what a dead child had printed
     journal: bool = True  #: whether the root may log to systemd's journal, if that reads its stderr
 
     def __post_init__(self) -> None:

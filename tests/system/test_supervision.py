@@ -74,6 +74,14 @@ def test_a_child_has_its_five_descriptors_and_no_other(either):
     assert "| open: []" in either.log("agent:a")
 
 
+def test_what_a_dead_child_had_printed_is_written_without_secrets(either):
+    either.plan(spec("journal"), spec("agent:a", "print:the key is sk-of-the-house;abort"), attempts_max=1)
+    either.start()
+    either.until("agent:a", "failed")
+    assert "| the key is ***" in either.log("agent:a")
+    assert "sk-of-the-house" not in either.log("agent:a")
+
+
 def test_a_hundred_are_born_and_stopped_together(house):
     house.plan(*(spec(f"agent:a{n}") for n in range(100)))
     house.start()

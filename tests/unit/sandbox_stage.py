@@ -12,6 +12,7 @@ from anima.clock import SYSTEM
 from anima.config.schema import Agent, Policy
 from anima.errors import ConfigError
 from anima.ids import new_id
+from anima.log.redact import redactor
 from anima.paths import Home
 from anima.sandbox.carry import Kit
 from anima.sandbox.catalogue import Catalogue
@@ -224,6 +225,7 @@ class Life:
             check=lambda found, args: f"wrong arguments for {found.name}: it expects {{}}" if "wrong" in args else "",
             reach=reach,
             clock=SYSTEM,
+            redact=redactor(["sk-of-the-house"]),
             stored=self.hands.stored,
         )
         jail = {"layers": [], "builder": "played"}
