@@ -52,7 +52,7 @@ class Writer:
         info = _info(path, tarfile.REGTYPE, mode, mtime)
         info.size = size
         told = _Hashing(content)
-        self._tar.addfile(info, told)  # type: ignore[arg-type]  # all it does is read
+        self._tar.addfile(info, told)
         self._members.append({"path": path, "bytes": size, "sha256": told.digest.hexdigest()})
 
     def folder(self, path: str, mode: int = 0o700, mtime: float = 0.0) -> None:
@@ -101,11 +101,14 @@ def _check_sort(path: Path, sort: str, comment: str) -> None:
         raise Refused(f"{path} is no archive of anima")
     if int(words[2]) > FORMAT:
         raise Refused(
-            f"{path} was written by a newer version of this program (format {words[2]}, this one reads {FORMAT}); install that one"
+            f"{path} was written by a newer version of this program (format {words[2]}, this one reads {FORMAT}); "
+            "install that one"
         )
     if words[1] != sort:
         commands = {"house": "`animactl restore` takes it", "agent": "`animactl import agent` takes it"}
-        raise Refused(f"{path} is the archive of a{'n' if words[1] == 'agent' else ''} {words[1]}; {commands.get(words[1], '')}")
+        raise Refused(
+            f"{path} is the archive of a{'n' if words[1] == 'agent' else ''} {words[1]}; {commands.get(words[1], '')}"
+        )
 
 
 def _read(tar: tarfile.TarFile, path: Path, keep: Keep | None) -> tuple[dict[str, Any], dict[str, tuple[int, str]]]:
@@ -113,7 +116,10 @@ def _read(tar: tarfile.TarFile, path: Path, keep: Keep | None) -> tuple[dict[str
     found: dict[str, tuple[int, str]] = {}
     for member in tar:
         if member.name == MANIFEST:
-            return _manifest(path, tar.extractfile(member), member.size), found
+            manifest = _manifest(path, tar.extractfile(member), member.size)
+            while tar.fileobj and tar.fileobj.read(_CHUNK_BYTES):
+                pass  # to the end, where gzip's own checksum stands
+            return manifest, found
         content = _Hashing(file) if (file := tar.extractfile(member) if member.isreg() else None) else None
         if member.name in found:
             raise Refused(f"{path} is damaged: {member.name!r} is in it twice")
@@ -206,7 +212,7 @@ class Unpacking:
 def leads_inside(root: Path, place: Path, target: str) -> bool:
     """Whether a link at `place` stays below `root`, wherever that is moved to."""
     real = os.path.realpath(place)
-    return not os.path.isabs(target) and Path(real).is_relative_to(os.path.realpath(root))
+    return not target.startswith("/") and Path(real).is_relative_to(os.path.realpath(root))
 
 
 class _Hashing:

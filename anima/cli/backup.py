@@ -186,7 +186,7 @@ class Living:
             told = os.fstat(living.fileno())
             size = still.tell()
             still.seek(0)
-            writer.file(path, still, size, told.st_mode, told.st_mtime)  # type: ignore[arg-type]  # it is a file to read
+            writer.file(path, still, size, told.st_mode, told.st_mtime)
 
     def _leave_out(self, sort: str) -> None:
         self.left_out[sort] = self.left_out.get(sort, 0) + 1

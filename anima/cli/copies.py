@@ -151,7 +151,9 @@ def _sound(home: Home, folder: Path, late_s: float) -> Copies:
         raise Refused(f"the journal is damaged ({wrong}); nothing was written, an older backup may be sound")
     for name, cursor in cursors.items():
         if cursor > seq:
-            raise Refused(f"{name} has read up to event {cursor}, the journal ends at {seq}; let the house run a moment, then try again")
+            raise Refused(
+                f"{name} has read up to event {cursor}, the journal ends at {seq}; let the house run a moment, then try again"
+            )
     return Copies(files, seq, _chain_at(folder / "journal.db", seq), cursors, late_s)
 
 

@@ -67,11 +67,11 @@ class Copier:
                 looked = loop.time()
                 await asyncio.wait({copying}, timeout=_LOOK_S)
                 late_s = max(late_s, loop.time() - looked - _LOOK_S)
-            copying.result()
+            size = copying.result()
         finally:
             ended.set()  # a process that ends does not wait for its copies
             copying.cancel()
-        return {"bytes": to.stat().st_size, "took_s": loop.time() - begun, "standstill_s": late_s}
+        return {"bytes": size, "took_s": loop.time() - begun, "standstill_s": late_s}
 
 
 class _BeginAgain(Exception):
@@ -81,10 +81,10 @@ class _BeginAgain(Exception):
     """
 
 
-def copy_database(connection: sqlite3.Connection, to: Path, ended: Callable[[], bool] = lambda: False) -> None:
+def copy_database(connection: sqlite3.Connection, to: Path, ended: Callable[[], bool] = lambda: False) -> int:
     """Copy what `connection` has open to `to`, durably, or not at all; in a thread while its owner goes on.
 
-    Gives up when `ended` says so. Raises Unavailable if it gave up or could not write.
+    Returns its size in bytes. Gives up when `ended` says so. Raises Unavailable if it gave up or could not write.
     """
     part = to.with_name(f"{to.name}.part")
     lefts: list[int] = []
@@ -112,6 +112,7 @@ def copy_database(connection: sqlite3.Connection, to: Path, ended: Callable[[], 
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(to)
+        return to.stat().st_size
     except (sqlite3.Error, OSError) as error:
         part.unlink(missing_ok=True)
         raise Unavailable(f"the copy {to} could not be made ({error}); its directory must exist and have space") from error
