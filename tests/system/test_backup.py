@@ -1,5 +1,6 @@
 """A house in one file and back: taken while it answers, while its owners die, and the same in another place."""
 
+import contextlib
 import json
 import os
 import re
@@ -70,23 +71,10 @@ def test_a_backup_taken_while_messages_are_answered_is_the_same_house_elsewhere(
     assert house.ctl("memory", "import", "arya", str(life(tmp_path / "life.jsonl", 2_000))).returncode == 0
     house.ask("arya", "thank you, that was wonderful")
 
-    talking = threading.Event()
-
-    def talk(name: str) -> None:
-        while not talking.is_set():
-            house.send(name, f"and at {time.monotonic()}?")
-
-    talkers = [threading.Thread(target=talk, args=(name,)) for name in ("arya", "bran")]
-    for each in talkers:
-        each.start()
     file = tmp_path / "house.tar.gz"
-    try:
+    with talk(house, "arya", "bran"):
         eventually(lambda: house.audit()["answered"] > 4, "nobody answers")
         done = house.ctl("backup", str(file))
-    finally:
-        talking.set()
-        for each in talkers:
-            each.join()
     assert done.returncode == 0, done.stderr
     assert re.search(r"at event [\d,]+: .* verified, in .* no part of it stood still for more than \d+ ms", done.stdout)
     assert "secrets.toml is not in a backup" in done.stderr
@@ -112,11 +100,31 @@ def test_a_backup_taken_while_messages_are_answered_is_the_same_house_elsewhere(
         known = {each["id"]: each for each in rows(house, name)}
         then = {each["id"] for each in house.events("--agent", name) if each["seq"] <= told["seq"]}
         again = {each["id"]: each for each in rows(other, name)}
-        for id_ in known:
+        for id_, row in known.items():
             if id_ in then or id_.startswith("D"):
-                assert _plain(again[id_]) == _plain(known[id_])
+                assert _plain(again[id_]) == _plain(row)
     assert (other.home.workspace("arya") / "link").read_text() == "what I found"
     assert "turn7" in other.ctl("memory", "search", "arya", "turn7").stdout
+
+
+@contextlib.contextmanager
+def talk(house: House, *names: str) -> Iterator[None]:
+    """Somebody sends messages to each of these without a pause."""
+    enough = threading.Event()
+
+    def send(name: str) -> None:
+        while not enough.is_set():
+            house.send(name, f"and at {time.monotonic()}?")
+
+    talkers = [threading.Thread(target=send, args=(name,)) for name in names]
+    for each in talkers:
+        each.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        for each in talkers:
+            each.join()
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
