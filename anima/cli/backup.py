@@ -72,7 +72,7 @@ def restore(
 
     Conversations, memories, feelings, books and files are those of the moment at which the backup was taken.
 
-    Example: animactl --home /srv/anima restore house.tar.gz
+    Example: animactl restore house.tar.gz
     """
     home: Home = context.obj
     from anima.cli.archive import Unpacking, read_archive
