@@ -4,7 +4,8 @@ Owns:  $ANIMA_HOME/state/mneme.db, which follows from the journal alone
 Life:  open the file, read the journal from where it ends, announce ready, remember what happens until told to stop; vectors
        for what is remembered follow in the background.
 Bus:   follows the whole journal; appends what it is asked to remember, to change or to import, and stimulus for what comes
-       to mind; serves mneme (search, recall, page, show, stats, reached, import, remember, change, pin, call, reindex).
+       to mind; serves mneme (search, recall, page, show, stats, reached, import, remember, change, pin, call, reindex,
+       copy).
 Dies:  75 when the disk fails or is full, or the journal has lost what was read, 78 when the file is damaged or of a newer
        version: move it away, and it is written again. Agents go on without it, with what their windows show.
 """
@@ -23,6 +24,7 @@ from anima.mneme.moods import Moods
 from anima.mneme.scribe import Scribe
 from anima.mneme.store import Store
 from anima.mneme.weaver import Weaver
+from anima.process.copying import Copier
 from anima.process.process import Process
 from anima.store.database import open_database
 
@@ -38,7 +40,7 @@ async def main(process: Process) -> None:
             desk = Desk(bus, store, scribe, weaver)
             finder = Finder(bus, store, scribe, weaver, moods, desk)
             calls = Calls(bus, store, scribe, desk, finder)
-            await bus.serve(process.name, {**desk.verbs(), **finder.verbs(), **calls.verbs()})
+            await bus.serve(process.name, {**desk.verbs(), **finder.verbs(), **calls.verbs(), **Copier(connection).verbs()})
             weaving = asyncio.create_task(weaver.weave())
             await process.patiently(scribe.remember(), "waiting for the journal")
             process.ready("idle")

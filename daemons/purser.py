@@ -2,7 +2,7 @@
 
 Owns:  $ANIMA_HOME/state/purser.db, which follows from the journal alone
 Life:  read the journal from where the book ends, announce ready, follow it until told to stop.
-Bus:   follows the whole journal; appends agent_frozen; serves purser (budget).
+Bus:   follows the whole journal; appends agent_frozen; serves purser (budget, copy).
 Dies:  75 when the disk fails or the journal has lost what was read, 78 when the book is damaged: move it away, and it is
        written again. Agents go on without it; each of them keeps to its budget by itself.
 """
@@ -18,6 +18,7 @@ from anima.errors import AnimaError, ConfigError
 from anima.nous.choose import Access, about
 from anima.nous.model import Done
 from anima.paths import Home
+from anima.process.copying import Copier
 from anima.process.process import Process
 from anima.purser.account import day_of
 from anima.purser.book import Book, Call
@@ -41,8 +42,9 @@ async def main(process: Process) -> None:
 
     with closing(open_database(home.purser, files("anima.purser") / "schema")) as connection:
         async with connect(home) as bus:
-            clerk = Clerk(bus, Book(connection, day, prices), wards, house, partial(stop_agent, home))
-            await bus.serve(process.name, {"budget": clerk.budget})
+            book = Book(connection, day, prices)
+            clerk = Clerk(bus, book, wards, house, partial(stop_agent, home))
+            await bus.serve(process.name, {"budget": clerk.budget, **Copier(connection, book.commit).verbs()})
             await process.patiently(clerk.remember(), "waiting for the journal")
             process.ready("idle")
             await process.while_living(clerk.live())

@@ -3,7 +3,7 @@
 Owns:  $ANIMA_HOME/state/thymos.db, which follows from the journal and the agents' settings alone
 Life:  read the diary and the journal from where it ends, announce ready, feel what happens until told to stop.
 Bus:   follows the whole journal; appends soul_changed, and stimulus for what packages find; serves thymos (feel, show, why,
-       series, psyche, archetype, archetypes).
+       series, psyche, archetype, archetypes, copy).
 Dies:  75 when the disk fails or the journal has lost what was felt, 78 when the diary is damaged: move it away, and it is
        written again. Agents go on without it, with the last words they heard.
 """
@@ -15,6 +15,7 @@ from importlib.resources import files
 
 from anima.bus.client import connect
 from anima.clock import SYSTEM
+from anima.process.copying import Copier
 from anima.process.process import Process
 from anima.psyche.archetypes import named, names
 from anima.psyche.soul import GrowingSoul
@@ -35,7 +36,8 @@ async def main(process: Process) -> None:
             diary = Diary(connection)
             souls = partial(GrowingSoul, halved)
             hearts = Hearts(bus, diary, read_natures(home), souls, installed(), process.status)
-            await bus.serve(process.name, Answers(hearts, diary, SYSTEM, named, names()).verbs())
+            answers = Answers(hearts, diary, SYSTEM, named, names())
+            await bus.serve(process.name, {**answers.verbs(), **Copier(connection).verbs()})
             gc.disable()  # a fold makes no cycles; looking for them takes a quarter of the time a long journal takes
             await process.patiently(hearts.remember(), "waiting for the journal")
             gc.enable()

@@ -10,6 +10,7 @@ GROUPS = {
     "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset", "budget", "freeze", "thaw"),
     "Mind": ("memory", "thymos", "psyche"),
     "House": ("up", "down", "status", "top", "reload", "config", "secrets", "models", "doctor"),
+    "Keep": ("backup", "restore"),
     "What happened": ("events", "logs", "audit", "replay"),
 }
 

@@ -16,6 +16,7 @@ from anima.cli import (
     agents,
     approvals,
     audit,
+    backup,
     budget,
     call,
     chat,
@@ -90,6 +91,8 @@ for _command, _name in (
     (budget.thaw, "thaw"),
     (replay.replay, "replay"),
     (house.reload, "reload"),
+    (backup.backup, "backup"),
+    (backup.restore, "restore"),
 ):
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")

@@ -20,6 +20,7 @@ from anima.journal.numbering import Commit, NewRow, Tip, plan
 from anima.journal.queries import walks
 from anima.journal.witness import Witness, read_witness, write_witness
 from anima.limits import page_bytes_max, page_events_max
+from anima.process.copying import Copier
 from anima.store.database import Connection, checkpoint, open_database
 from anima.wire.chain import START, link
 from anima.wire.frames import Query
@@ -172,6 +173,10 @@ class Ledger:
         except sqlite3.Error as error:
             raise self._connection.judge(error, str(self.path)) from error
         return since, ""
+
+    def copier(self) -> Copier:
+        """Who copies the journal while it goes on."""
+        return Copier(self._connection)
 
     def size_bytes(self) -> int:
         """What the journal occupies on disk, the WAL included."""

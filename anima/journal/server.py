@@ -64,6 +64,8 @@ class Server:
         self._refused = Grumble(_log, "refused an event in another's name")
         self._dropped = Grumble(_log, "dropped a question")
         self._undelivered = Grumble(_log, "an answer could not be delivered")
+        self._copier = ledger.copier()
+        self._copying: set[asyncio.Task[None]] = set()
         self._zap = open_zap()
         self._journal = Port(_bound(home.socket("journal"), zmq.ROUTER), self._on_messages, credentials=True)
         self._events = Port(_bound(home.socket("events"), zmq.XPUB), self._on_subscriptions)
@@ -97,6 +99,8 @@ class Server:
         """Let go of the sockets; answers on their way still leave for `linger_ms`."""
         if self._timer:
             self._timer.cancel()
+        for task in self._copying:
+            task.cancel()
         self.senders.close()
         for port in (self._journal, self._events, self._zap):
             port.close()
@@ -238,7 +242,11 @@ class Server:
             if request.operation == frames.READ:
                 content: Any = [self._boot, self._opened, *self._ledger.read(read_page_query(request.payload))]
             else:
-                content = self._told(*read_question(request.payload))
+                verb, arguments = read_question(request.payload)
+                if verb == "copy":  # the one answer that takes its time
+                    self._begin_copy(request, arguments)
+                    return
+                content = self._told(verb)
         except DiskBroken:
             raise
         except AnimaError as error:
@@ -248,7 +256,20 @@ class Server:
             return
         self._reply(request, [frames.OK, request.number, frames.pack(content)])
 
-    def _told(self, verb: str, _arguments: dict[str, Any]) -> dict[str, Any]:
+    def _begin_copy(self, request: Asked, arguments: dict[str, Any]) -> None:
+        async def copied() -> None:
+            try:
+                content = await self._copier.copy(arguments)
+            except AnimaError as error:
+                self._refuse(request, error)
+            else:
+                self._reply(request, [frames.OK, request.number, frames.pack(content)])
+
+        task = self._loop.create_task(copied())
+        self._copying.add(task)
+        task.add_done_callback(self._copying.discard)
+
+    def _told(self, verb: str) -> dict[str, Any]:
         tip = self._ledger.tip
         if verb == "head":
             return {"head": tip.seq, "chain": tip.chain.hex(), "boot": self._boot}
@@ -267,7 +288,7 @@ class Server:
                 "undelivered": self._undelivered.count,
                 "boot": self._boot,
             }
-        raise Refused(f"there is no question '{verb}' here; there are head, stats and topics")
+        raise Refused(f"there is no question '{verb}' here; there are head, stats, topics and copy")
 
     # -- the beat ----------------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,8 @@ def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int 
     """
     lock_fd = take_lock(path.with_name(path.name + ".lock"), path)
     try:
-        connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
+        # One thread, but for copies of the whole (process/copying.py): SQLite itself lets one in at a time.
+        connection = sqlite3.connect(path, isolation_level=None, factory=Connection, check_same_thread=False)
     except sqlite3.Error as error:
         os.close(lock_fd)
         raise judge(error, str(path)) from error
