@@ -1,4 +1,4 @@
-"""The four things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
+"""The things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
 
 import ctypes
 import os
@@ -41,6 +41,23 @@ def die_with_parent() -> bool:
 def set_comm(name: str) -> bool:
     """Set what `top` and /proc/PID/comm show, at most 15 bytes. False where the kernel cannot."""
     return _prctl(_PR_SET_NAME, os.fsencode(name)[:15])
+
+
+def join_group(path: str) -> bool:
+    """Move this process into the cgroup whose `cgroup.procs` is `path`. False if there is none: it counts with the root."""
+    try:
+        return bool(path) and Path(path).write_text("0") > 0
+    except OSError:
+        return False
+
+
+def offer_first(score: int) -> bool:
+    """Have this process ended before its parent, by so much (0 to 1000), when memory runs out. False if that cannot be."""
+    own = Path("/proc/self/oom_score_adj")
+    try:
+        return own.write_text(str(min(int(own.read_text()) + score, 1000))) > 0
+    except OSError:
+        return False
 
 
 def gather_memory() -> int:
