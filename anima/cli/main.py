@@ -22,6 +22,7 @@ from anima.cli import (
     doctor,
     events,
     house,
+    install,
     intents,
     jobs,
     logs,
@@ -86,6 +87,8 @@ for _command, _name in (
     (budget.thaw, "thaw"),
     (replay.replay, "replay"),
     (house.reload, "reload"),
+    (install.install, "install"),
+    (install.uninstall, "uninstall"),
 ):
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")
