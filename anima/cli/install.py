@@ -41,9 +41,13 @@ def install(
 
     Example: animactl install --agent arya
     """
+    from anima.config.load import load_house
+
     keeper = _keeper(context.obj, system=system)
     keeper.check()
     home = keeper.home
+    if home.root.exists() and not keeper.user:
+        load_house(home)  # what is wrong with it is said before anything is touched
     if not keeper.is_active() and root.is_up(home):
         raise Refused(f"the house at {home.root} already runs, started by hand; stop it first: animactl down")
     steps = Steps(dry_run)

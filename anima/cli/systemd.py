@@ -31,6 +31,7 @@ class Systemd:
         self.home = home
         self.user = SYSTEM_USER if system else ""  #: whom the house runs as, if it is not whoever installs it
         self._systemctl = ("systemctl",) if system else ("systemctl", "--user")
+        self._log = "journalctl -u anima" if system else "journalctl --user -u anima"
 
     @property
     def folder(self) -> Path:
@@ -131,7 +132,7 @@ class Systemd:
         """What a person may want to know once it runs."""
         flag = "" if self.system else " --user"
         found = [
-            f"status:  systemctl{flag} status anima      log:  journalctl{flag} -u anima -f",
+            f"status:  systemctl{flag} status anima      log:  {self._log} -f",
             f"change:  systemctl{flag} edit anima        end:  animactl uninstall{' --system' if self.system else ''}",
         ]
         if self.system:
@@ -160,7 +161,7 @@ class Systemd:
         if told.get("StatusText"):
             return told["StatusText"]
         result = told.get("Result", "")
-        return f"the service failed ({result}, exit code {told.get('ExecMainStatus', '?')}); see journalctl -u anima"
+        return f"the service failed ({result}, exit code {told.get('ExecMainStatus', '?')}); see `{self._log}`"
 
     def _version(self) -> int:
         found = re.search(r"systemd (\d+)", run("systemctl", "--version"))

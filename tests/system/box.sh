@@ -51,5 +51,6 @@ ExecStart=/lib/systemd/systemd --user
 Delegate=yes
 KillMode=mixed
 U
+mount --make-rshared /  # as at any boot: systemd mounts credentials elsewhere and lets them appear by propagation
 export container=box SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/system:/run/box
 exec /lib/systemd/systemd --system --unit=box.target --show-status=no --log-target=journal
