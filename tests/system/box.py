@@ -197,18 +197,24 @@ def build_wheel(where: Path) -> Path:
 
 
 def install(box: Box, wheel: Path) -> None:
-    """A fresh virtual environment with the wheel in it, laid over what the tests' own environment has: nothing is downloaded."""
+    """A fresh virtual environment with the wheel in it, laid over what the tests' own has: nothing is downloaded."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     place = f"/opt/anima/lib/{version}/site-packages"
     box.run(f"/opt/python/bin/{version}", "-m", "venv", "--without-pip", "/opt/anima")
     box.run("mkdir", "/opt/box-new", "/opt/box-work")
     over = "lowerdir=/opt/deps,upperdir=/opt/box-new,workdir=/opt/box-work"
     box.run("mount", "-t", "overlay", "overlay", "-o", over, place)
-    pip = ("/opt/anima/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check")
     # Reinstalled: the checkout itself, which the tests run on, shows through.
-    box.run(
-        *pip, "install", "--no-deps", "--no-index", "--force-reinstall", "--root-user-action=ignore", f"/opt/box/{wheel.name}"
+    pip = (
+        "/opt/anima/bin/python",
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        "--root-user-action=ignore",
     )
+    box.run(*pip, "--no-deps", "--no-index", "--force-reinstall", f"/opt/box/{wheel.name}")
 
 
 def timed(what: Callable[[], Any]) -> tuple[Any, float]:
