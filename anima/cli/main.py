@@ -35,6 +35,7 @@ from anima.cli import (
     talk,
     thymos,
     tools,
+    top,
     viewport,
 )
 from anima.cli.groups import Grouped
@@ -56,6 +57,7 @@ for _command, _name in (
     (house.up, "up"),
     (house.down, "down"),
     (status.status, "status"),
+    (top.top, "top"),
     (agents.create, "create"),
     (agents.list_agents, "list"),
     (agents.start, "start"),

@@ -20,7 +20,8 @@ _HERE = """\
 ExecStart=
 ExecStart={python} -m daemons --home {home}
 """
-_RUNTIME = "RuntimeDirectory=\nRuntimeDirectory={name}\n"
+#: The empty line takes back the mode as well.
+_RUNTIME = "RuntimeDirectory=\nRuntimeDirectory={name}\nRuntimeDirectoryMode=0700\n"
 
 
 class Systemd:

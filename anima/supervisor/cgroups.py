@@ -126,10 +126,8 @@ def _delegated(folder: Path) -> bool:
 
 def _hand_down(folder: Path) -> tuple[str, ...]:
     """Let groups below `folder` be bounded by whatever bounds it; the controllers they have then."""
-    for name in CONTROLLERS:
-        if name in _read(folder / "cgroup.controllers").split():
-            _try(folder / "cgroup.subtree_control", f"+{name}")
-    return tuple(_read(folder / "cgroup.subtree_control").split())
+    there = _read(folder / "cgroup.controllers").split()
+    return tuple(name for name in CONTROLLERS if name in there and _try(folder / "cgroup.subtree_control", f"+{name}"))
 
 
 def _kills(folder: Path) -> int:
@@ -149,6 +147,10 @@ def _write(path: Path, value: object) -> None:
         file.write(str(value))
 
 
-def _try(path: Path, value: object) -> None:
-    with suppress(OSError):  # an older kernel lacks the file, or the group is gone
+def _try(path: Path, value: object) -> bool:
+    """Whether the kernel took it: an older one lacks the file, or the group is gone."""
+    try:
         _write(path, value)
+    except OSError:
+        return False
+    return True

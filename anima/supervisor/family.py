@@ -103,6 +103,10 @@ class Family:
         child = self._by_pid.get(pid)
         return child.name if child else None
 
+    def group_of(self, child: Child) -> str:
+        """The folder of its cgroup; "" where there is none."""
+        return str(self._house.spawner.groups.folder(child.spec) or "")
+
     def alive(self) -> int:
         """How many processes there are."""
         return len(self._by_pid)

@@ -52,6 +52,7 @@ def test_install_has_the_house_up_within_ten_seconds_and_shows_an_answer(install
     assert took_s < 10, printed
     assert re.search(r"^say to arya:.*\n\S", printed, re.MULTILINE), printed
     assert "loginctl enable-linger person" in printed
+    assert service.box.run("stat", "-c", "%a", RUN, HOME) == "700\n700"
     assert service.show("ActiveState", "UnitFileState", "StatusText") == {
         "ActiveState": "active",
         "UnitFileState": "enabled",
