@@ -15,6 +15,7 @@ import ssl  # noqa: F401
 import subprocess  # noqa: F401
 import sys
 import sysconfig
+import urllib.request  # noqa: F401
 import uuid  # noqa: F401
 
 import psutil  # noqa: F401

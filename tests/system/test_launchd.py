@@ -91,7 +91,7 @@ def test_a_house_is_installed_answers_and_is_taken_away_again(mac):
     assert mac.calls() == ["enable", "bootstrap"]
     log = (mac.home / "log/supervisor.log").read_text()
     for name in ("journal", "mneme", "thymos", "sandbox", "purser", "agent:arya"):
-        assert f"{name} is up" in log
+        assert f"{name} is up" in log, log
     assert mac.ctl("ask", "arya", "2 + 2").stdout.strip()
     done = mac.ctl("uninstall", "--purge", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
