@@ -9,6 +9,10 @@ from pathlib import Path
 from anima.errors import ConfigError
 from anima.limits import socket_path_bytes_max
 
+SYSTEM_HOME = Path("/var/lib/anima")  #: of the one house that is the system's own (systemd/anima.service)
+SYSTEM_RUN = Path("/run/anima")
+SYSTEM_USER = "anima"
+
 
 @dataclass(frozen=True)
 class Home:
@@ -144,15 +148,17 @@ class Home:
 def find_home(environ: Mapping[str, str], explicit: str | None = None) -> Home:
     """The house meant by `--home`, $ANIMA_HOME or ~/.anima, with its runtime directory.
 
-    The runtime directory is $RUNTIME_DIRECTORY (given by systemd), else below $XDG_RUNTIME_DIR, else `run` in the
-    home. Below $XDG_RUNTIME_DIR only the default home is called `anima`; another home carries a digest of its path,
-    because two houses of one user must not share sockets.
+    The runtime directory is $RUNTIME_DIRECTORY (given by systemd), /run/anima for the system's house, else below
+    $XDG_RUNTIME_DIR, else `run` in the home. Below $XDG_RUNTIME_DIR only the default home is called `anima`; another
+    home carries a digest of its path, because two houses of one user must not share sockets.
     """
     default = Path(environ.get("HOME") or "~").expanduser() / ".anima"
     chosen = explicit or environ.get("ANIMA_HOME")
     root = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else default  # noqa: PTH100 - no symlinks resolved
     if directory := environ.get("RUNTIME_DIRECTORY"):
         return Home(root, Path(directory.split(":")[0]))
+    if root == SYSTEM_HOME:
+        return Home(root, SYSTEM_RUN)
     if directory := environ.get("XDG_RUNTIME_DIR"):
         name = "anima" if root == default else f"anima-{hashlib.blake2b(os.fsencode(root), digest_size=4).hexdigest()}"
         return Home(root, Path(directory) / name)

@@ -20,6 +20,7 @@ from anima.config import keyring
 from anima.config.load import agent_digest, agent_names, digest, house_digest, load_house
 from anima.config.schema import House
 from anima.errors import ConfigError
+from anima.limits import MIB
 from anima.log.redact import redactor
 from anima.nous.choose import Access, choose, modules_needed
 from anima.paths import Home
@@ -33,7 +34,7 @@ _TOOLS = tuple(dict.fromkeys(BUILT_IN.values()))
 
 #: Infrastructure, in the order of birth; agents follow, all at once.
 TREE = (
-    ChildSpec(name="journal", kind="journal"),
+    ChildSpec(name="journal", kind="journal", vital=True),  # nothing is said or done without it
     ChildSpec(name="mneme", kind="mneme", awaited=False),  # nobody waits for it: without it a turn knows what its window shows
     ChildSpec(name="thymos", kind="thymos", awaited=False),  # nor it: an agent goes on with the last words it heard
     ChildSpec(name="sandbox", kind="sandbox", awaited=False),  # nobody needs it up: a call lies in the journal until it is
@@ -114,6 +115,9 @@ def _agent(home: Home, house: House, name: str, *, strict: bool) -> ChildSpec:
         preload=("daemons.agent", *_TOOLS, *_heavy(model, house)),
         settings=settings,
         parallel=True,
+        memory_bytes_max=told.agent_memory_mib * MIB,
+        tasks_max=told.agent_tasks_max,
+        oom_score=200,  # before what all agents need
     )
 
 

@@ -4,8 +4,10 @@ Each check reads and changes nothing; what it finds is ok, warn (works, with a r
 to do about it.
 """
 
+import contextlib
 import os
 import platform
+import pwd
 import resource
 import shutil
 import sqlite3
@@ -18,7 +20,7 @@ from pathlib import Path
 from anima.config.load import agent_names, load_agent, load_house
 from anima.errors import AnimaError, ConfigError
 from anima.limits import MIB
-from anima.paths import Home
+from anima.paths import SYSTEM_HOME, SYSTEM_USER, Home
 
 OK, WARN, BAD = "ok", "warn", "bad"
 _SQLITE_SAFE = (3, 51, 3)
@@ -87,22 +89,28 @@ def _home(home: Home) -> Iterator[Finding]:
     if not home.root.exists():
         yield Finding(OK, "home", f"{home.root} is not there yet; `animactl up` makes it")
         return
-    yield _folder("home", home.root)
+    yield _folder("home", home.root, _owner(home))
     for folder in (home.state, home.log, home.agents):
         if folder.exists():
-            found = _folder(folder.name, folder)
+            found = _folder(folder.name, folder, _owner(home))
             if found.verdict != OK:
                 yield found
 
 
-def _folder(topic: str, folder: Path) -> Finding:
+def _owner(home: Home) -> int:
+    """Whom everything of the house should belong to: whoever looks, but root may look after the house of the system."""
+    if home.root == SYSTEM_HOME and os.geteuid() == 0:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER).pw_uid
+    return os.geteuid()
+
+
+def _folder(topic: str, folder: Path, owner: int) -> Finding:
     about = folder.stat()
     if not stat.S_ISDIR(about.st_mode):
         return Finding(BAD, topic, f"{folder} is no folder; move it away")
-    if about.st_uid != os.geteuid():
-        return Finding(
-            BAD, topic, f"{folder} belongs to user {about.st_uid}, you are {os.geteuid()}; run as its owner or chown it"
-        )
+    if about.st_uid != owner:
+        return Finding(BAD, topic, f"{folder} belongs to user {about.st_uid}, not to {owner}; run as its owner or chown it")
     if not os.access(folder, os.W_OK | os.X_OK) or os.statvfs(folder).f_flag & os.ST_RDONLY:
         return Finding(BAD, topic, f"{folder} cannot be written; correct its permissions or its file system")
     if about.st_mode & 0o022:
@@ -119,7 +127,7 @@ def _runtime(home: Home) -> Iterator[Finding]:
         yield Finding(BAD, "runtime", str(error))
         return
     if home.run.exists():
-        yield _folder("runtime", home.run)
+        yield _folder("runtime", home.run, _owner(home))
     else:
         yield Finding(OK, "runtime", f"{home.run} (made when the house starts)")
 

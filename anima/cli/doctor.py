@@ -33,6 +33,7 @@ def doctor(
     findings = [Finding(OK, "house", "is running" if up else "is not running (`animactl up --detach` starts it)")]
     for check in checks():
         findings += check(home)
+    findings += _cgroups(home, up)
     findings += _jail(home, up)
     if deep:
         findings.append(_journal(home, up))
@@ -43,6 +44,21 @@ def doctor(
     bad = sum(finding.verdict == BAD for finding in findings)
     if bad:
         raise Refused(f"{bad} thing{'s' if bad > 1 else ''} above must be put right")
+
+
+def _cgroups(home: Home, up: bool) -> "list[Finding]":
+    """Whether each process has a cgroup of its own, and what is counted in it: only the root knows."""
+    from anima.cli.checks import OK, WARN, Finding
+
+    if not up:
+        return []
+    told = root.request(home, "status")["supervisor"].get("cgroups", {})
+    if not told.get("base"):
+        return [Finding(OK, "cgroups", f"none: {told.get('reason')}; no process is bounded by the kernel but those in jails")]
+    kept = ", ".join(told["controllers"]) or "nothing is counted (no controllers here), all of one process end together"
+    return [
+        Finding(WARN if told["reason"] else OK, "cgroups", "; ".join(filter(None, (f"{told['base']}: {kept}", told["reason"]))))
+    ]
 
 
 def _jail(home: Home, up: bool) -> "list[Finding]":

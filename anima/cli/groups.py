@@ -9,7 +9,7 @@ GROUPS = {
     "Hands": ("tools", "tool", "approvals", "approve", "deny", "answer", "intents", "jobs"),
     "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset", "budget", "freeze", "thaw"),
     "Mind": ("memory", "thymos", "psyche"),
-    "House": ("up", "down", "status", "top", "reload", "config", "secrets", "models", "doctor"),
+    "House": ("up", "down", "status", "top", "reload", "install", "uninstall", "config", "secrets", "models", "doctor"),
     "Keep": ("backup", "restore"),
     "What happened": ("events", "logs", "audit", "replay"),
 }

@@ -23,6 +23,7 @@ from anima.cli import (
     doctor,
     events,
     house,
+    install,
     intents,
     jobs,
     logs,
@@ -91,6 +92,8 @@ for _command, _name in (
     (budget.thaw, "thaw"),
     (replay.replay, "replay"),
     (house.reload, "reload"),
+    (install.install, "install"),
+    (install.uninstall, "uninstall"),
     (backup.backup, "backup"),
     (backup.restore, "restore"),
 ):

@@ -18,14 +18,15 @@ from anima.paths import Home
 
 COLUMNS = (
     Column("PROCESS"),
-    Column("STATE", leaves=4),
+    Column("STATE", leaves=5),
     Column("CPU%", right=True),
     Column("MEMORY", right=True),
-    Column("LIMIT", right=True, leaves=6),
-    Column("TASKS", right=True, leaves=5),
-    Column("WEIGHT", right=True, leaves=1),
-    Column("RESTARTS", right=True, leaves=2),
-    Column("DOING", flexible=True, leaves=3),
+    Column("LIMIT", right=True, leaves=7),
+    Column("TASKS", right=True, leaves=6),
+    Column("WEIGHT", right=True, leaves=2),
+    Column("STARVED", right=True, leaves=1),
+    Column("RESTARTS", right=True, leaves=3),
+    Column("DOING", flexible=True, leaves=4),
 )
 FIRST_LOOK_S = 0.5  #: between the two looks that the first table needs
 
@@ -41,7 +42,8 @@ def top(
 ) -> None:
     """Show what each process uses: processor, memory, tasks, and its limits where cgroups set them.
 
-    A process counts with all it started. 100 % is one processor. q or Ctrl-C ends it.
+    A process counts with all it started. 100 % is one processor. STARVED says how often the kernel ended something for want
+    of memory. q or Ctrl-C ends it.
 
     Example: animactl top --sort memory
     """
@@ -89,6 +91,7 @@ def ranked(told: dict[str, Any], used: dict[str, Usage], cpu: dict[str, float], 
                 "tasks": usage.tasks,
                 "tasks_max": usage.tasks_max or None,
                 "cpu_weight": usage.cpu_weight or None,
+                "starved": usage.starved,
                 "restarts": each.get("restarts", 0),
                 "status": each.get("status") or each.get("reason") or "",
             }
@@ -126,6 +129,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         limit,
         tasks if row["tasks"] else "-",
         str(row["cpu_weight"] or "-"),
+        str(row["starved"] or "-"),
         str(row["restarts"]),
         one_line(row["status"], NO_TERMINAL_COLUMNS),
     ]
@@ -133,8 +137,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _look(home: Home) -> tuple[dict[str, Any], dict[str, Usage]]:
     told = root.request(home, "status")
-    pids = {each["name"]: each["pid"] for each in told["processes"] if each["pid"]}
-    return told, look(pids, told["supervisor"]["pid"])
+    return told, look(told)
 
 
 def _show(supervisor: dict[str, Any], rows: list[dict[str, Any]], *, live: bool) -> None:

@@ -6,15 +6,12 @@ A cgroup counts all that a process started, for good; without one, what a child 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anima.cli.memory import pss_bytes
 
 if TYPE_CHECKING:
     import psutil
-
-_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-_OURS = ("infra", "agents")  #: anima/supervisor/cgroups.py makes these; what lies in them is one process's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,50 +24,46 @@ class Usage:
     memory_bytes_max: int = 0
     tasks_max: int = 0
     cpu_weight: int = 0
+    starved: int = 0  #: how often the kernel ended something here for want of memory
 
 
-def look(pids: Mapping[str, int], supervisor: int) -> dict[str, Usage]:
-    """The usage of each named process, of the supervisor, and of every tool call that has a cgroup (`call ID`)."""
+def look(told: Mapping[str, Any]) -> dict[str, Usage]:
+    """The usage of every process in the root's `status`, the supervisor too, and of each call of a tool that has a cgroup."""
     import psutil
 
     alive = {process.pid: process for process in psutil.process_iter(["ppid", "cpu_times", "num_threads"])}
     children: dict[int, list[int]] = {}
     for pid, process in alive.items():
         children.setdefault(process.info["ppid"], []).append(pid)
-    found = {"supervisor": _counted([alive[supervisor]])} if supervisor in alive else {}
-    calls: Path | None = None
-    for name, pid in pids.items():
-        folder = group_of(pid)
-        if folder is not None:
-            calls = folder.parent.parent / "tools"
-            found[name] = of_group(folder, pss_bytes(pid))
+    found = {}
+    if root := alive.get(told["supervisor"]["pid"]):
+        found["supervisor"] = _counted([root])  # alone: whom it started are rows of their own
+    for process in told["processes"]:
+        name, pid, group = process["name"], process["pid"], process.get("cgroup")
+        if group and pid:
+            found[name] = of_group(Path(group), pss_bytes(pid))
         elif pid in alive:
             found[name] = _counted([alive[each] for each in _with_descendants(children, pid)])
+    base = told["supervisor"].get("cgroups", {}).get("base")
+    calls = Path(base, "tools") if base else None
     for folder in sorted(calls.iterdir()) if calls and calls.is_dir() else ():
         if folder.is_dir():
             found[f"call {folder.name}"] = of_group(folder, 0)
     return found
 
 
-def group_of(pid: int, mounts: Iterable[Path] = _GROUPS) -> Path | None:
-    """The cgroup that is the process's own, if it has one."""
-    path = next((line[3:] for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines() if line.startswith("0::")), "")
-    if len(parts := path.rsplit("/", 2)) < 3 or parts[1] not in _OURS:  # noqa: PLR2004 - OURS/agents/arya
-        return None
-    return next((folder for mount in mounts if (folder := mount / path.lstrip("/")).is_dir()), None)
-
-
 def of_group(folder: Path, pss: int) -> Usage:
     """What the cgroup at `folder` tells; `pss` stands in where it does not count memory."""
-    cpu = dict(line.split() for line in _read(folder / "cpu.stat").splitlines())
+    cpu, events = _pairs(folder / "cpu.stat"), _pairs(folder / "memory.events")
     tasks = _number(folder / "pids.current") or len(_read(folder / "cgroup.threads").split())
     return Usage(
-        cpu_s=int(cpu.get("usage_usec", 0)) / 1e6,
+        cpu_s=cpu.get("usage_usec", 0) / 1e6,
         memory_bytes=_number(folder / "memory.current") or pss,
         tasks=tasks,
         memory_bytes_max=_number(folder / "memory.max"),
         tasks_max=_number(folder / "pids.max"),
         cpu_weight=_number(folder / "cpu.weight"),
+        starved=events.get("oom_kill", 0),
     )
 
 
@@ -97,6 +90,10 @@ def _with_descendants(children: Mapping[int, list[int]], pid: int) -> list[int]:
     for each in found:
         found += children.get(each, ())
     return found
+
+
+def _pairs(path: Path) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in _read(path).splitlines())}
 
 
 def _number(path: Path) -> int:

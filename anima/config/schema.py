@@ -72,6 +72,16 @@ class Supervisor:
         10.0, "time the journal and its like have to stop before they are killed", "s", min=0.1, max=3600
     )
     agent_stop_timeout_s: float = option(20.0, "time an agent has to stop before it is killed", "s", min=0.1, max=3600)
+    agent_memory_mib: int = option(
+        1024,
+        "memory one agent's process may take before the kernel ends it, where a cgroup counts it; 0: no limit",
+        "MiB",
+        min=0,
+        max=1_048_576,
+    )
+    agent_tasks_max: int = option(
+        256, "threads and processes one agent may have, where a cgroup counts them; 0: no limit", min=0, max=1_000_000
+    )
     restart_burst: int = option(5, "so many restarts within the window happen at once", min=1, max=1000)
     restart_window_s: float = option(30.0, "length of that window", "s", min=0.1, max=86400)
     restart_delay_s: float = option(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anima.errors import Exit
+from anima.limits import MIB
 from anima.supervisor.lifecycle import ALIVE, State
 from anima.supervisor.policy import History
 from anima.supervisor.spec import ChildSpec
@@ -93,8 +94,8 @@ def end_cause(child: Child) -> str:
     return child.cause or ("signal" if child.code < 0 else "exit")
 
 
-def end_reason(child: Child) -> str:
-    """Why the process ended, one sentence for a person."""
+def end_reason(child: Child, *, starved: bool = False) -> str:
+    """Why the process ended, one sentence for a person; `starved`: the kernel ended something of it for want of memory."""
     spec = child.spec
     if child.cause == "stop":
         return "stopped" if not child.killed_at else f"stopped; killed, because it did not end within {spec.stop_timeout_s:g} s"
@@ -102,6 +103,8 @@ def end_reason(child: Child) -> str:
         return f"it hung: {spec.beats_missed_max} beats of {spec.beat_s:g} s missed; its stack is in its log"
     if child.cause == "start-timeout":
         return f"it did not say READY=1 within {spec.start_timeout_s:g} s; its stack is in its log"
+    if starved and child.code == -signal.SIGKILL:
+        return f"it took more memory than the {spec.memory_bytes_max // MIB} MiB it may have; the kernel ended it"
     if child.code < 0:
         return f"killed by {_signal_name(-child.code)}"
     meaning = _MEANINGS.get(child.code)

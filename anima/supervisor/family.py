@@ -104,6 +104,10 @@ class Family:
         child = self._by_pid.get(pid)
         return child.name if child else None
 
+    def group_of(self, child: Child) -> str:
+        """The folder of its cgroup; "" where there is none."""
+        return str(self._house.spawner.groups.folder(child.spec) or "")
+
     def alive(self) -> int:
         """How many processes there are."""
         return len(self._by_pid)
@@ -121,7 +125,7 @@ class Family:
         child.code = code
         now = self._house.clock.monotonic()
         child.healthy_s = now - child.ready_at if child.ready_at else 0.0
-        cause, reason = end_cause(child), end_reason(child)
+        cause, reason = end_cause(child), end_reason(child, starved=self._house.spawner.groups.starved(child.spec))
         self._release(child)
         child.reason = reason
         self._house.records.add(
@@ -293,6 +297,7 @@ class Family:
         child.deadline = now + _KILL_AGAIN_S
         child.send_group(signal.SIGKILL)
         child.send(signal.SIGKILL)
+        self._house.spawner.groups.kill(child.spec)
 
     def _judge(self, child: Child) -> None:
         if self.stopping or child.leaving:
@@ -389,4 +394,5 @@ class Family:
                 os.close(fd)
         child.notify_fd = child.output_fd = child.pidfd = -1
         child.deadline = None
+        house.spawner.groups.close(child.spec)
         pidfile.remove_pid_file(house.home.pid_file(child.name), child.pid)

@@ -1,4 +1,4 @@
-"""The five things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
+"""The things Linux does for a supervisor that Python has no name for. Elsewhere they do nothing and say so."""
 
 import ctypes
 import os
@@ -50,11 +50,35 @@ def hide_memory() -> bool:
 
     The limit of core files alone is not enough: where the machine pipes cores to a program, Linux starts it in spite of a
     limit of 0. A fork inherits both; an exec gives up the second, so whoever comes from one says it again. From here on
-    most of /proc/self belongs to root: as another user this process cannot write its oom_score_adj any more, or map users
-    into a namespace. False where the kernel knows only the limit.
+    most of /proc/self belongs to root: as another user this process cannot map users into a namespace any more.
+    False where the kernel knows only the limit.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def join_group(path: str) -> bool:
+    """Move this process into the cgroup whose `cgroup.procs` is `path`. False if there is none: it counts with the root."""
+    try:
+        return bool(path) and Path(path).write_text("0") > 0
+    except OSError:
+        return False
+
+
+def offer_first(score: int) -> bool:
+    """Have this process ended before its parent, by so much (0 to 1000), when memory runs out. False if that cannot be.
+
+    Who hides its memory and is not root may not write the file: it shows itself for that one moment.
+    """
+    own = Path("/proc/self/oom_score_adj")
+    hidden = os.geteuid() != 0 and _prctl(_PR_SET_DUMPABLE, 1)
+    try:
+        return own.write_text(str(min(int(own.read_text()) + score, 1000))) > 0
+    except OSError:
+        return False
+    finally:
+        if hidden:
+            _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def gather_memory() -> int:

@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from anima.errors import Exit
 from anima.supervisor.child import Child
 from anima.supervisor.lifecycle import BUSY, GONE, State
+from anima.supervisor.spec import Policy
 
+_WELL = frozenset({State.UP, State.DOWN, State.PAUSED})
 _BIRTHS_MAX = 16  # at once: between two such groups the root looks at its signals and its socket
 
 
@@ -27,6 +30,40 @@ def next_births(children: Sequence[Child]) -> list[Child]:
 def is_born(children: Iterable[Child]) -> bool:
     """Whether everybody has had a first chance: up, or down for a known reason."""
     return not any(child.due or child.state in BUSY for child in children)
+
+
+def is_truly_up(children: Iterable[Child]) -> bool:
+    """Whether the house may be called READY: everybody had a first chance, and what it cannot do without is up."""
+    children = list(children)
+    return is_born(children) and all(child.state in _WELL for child in children if child.spec.vital)
+
+
+def beyond_hope(children: Iterable[Child]) -> Child | None:
+    """The vital child that is parked, if one is."""
+    return next((child for child in children if child.spec.vital and child.state is State.FAILED), None)
+
+
+def is_well(children: Iterable[Child], policy: Policy, now: float) -> bool:
+    """Whether systemd may be told that the house lives: every vital child beats, or did so a short time ago.
+
+    Short is what its own watchdog needs to bring it back. One that a person stopped is left alone, and so is one whose
+    data is wrong: to start the whole house anew would not mend it.
+    """
+    return all(_lives(child, policy, now) for child in children if child.spec.vital and child.spec.beat_s > 0)
+
+
+def _lives(child: Child, policy: Policy, now: float) -> bool:
+    if child.state in (State.DOWN, State.PAUSED) or (child.state is State.FAILED and child.code == Exit.CONFIG):
+        return True
+    spec = child.spec
+    return now - child.beat_at <= spec.beat_s * (spec.beats_missed_max + 1) + policy.abort_grace_s + spec.start_timeout_s
+
+
+def stop_s(children: Iterable[Child]) -> float:
+    """How long an orderly stop takes at most, in seconds: agents all at once, then the rest one after the other."""
+    children = list(children)
+    rest = sum(child.spec.stop_timeout_s for child in children if not child.spec.parallel)
+    return max((child.spec.stop_timeout_s for child in children if child.spec.parallel), default=0.0) + rest
 
 
 def next_stops(children: Sequence[Child], hurry: bool) -> list[Child]:

@@ -39,6 +39,8 @@ class Birth:
     root: int  #: PID of the root; another parent means that the root died meanwhile
     nofile: int  #: soft limit of open files as it was before the root raised its own
     output_w: int  #: where stdout and stderr go; -1 if they already do
+    group: str = ""  #: the file whereby it joins its cgroup; "" where there is none
+    oom_score: int = 0  #: how much sooner than the root it is ended when memory runs out
 
 
 def live(birth: Birth, become: Become) -> NoReturn:
@@ -65,7 +67,7 @@ def live_by_exec(arguments: list[str], become: Become) -> NoReturn:
     fd = int(arguments[arguments.index("--boot-fd") + 1])
     with os.fdopen(fd, "rb") as record:
         told = json.loads(record.read())
-    live(Birth(Boot.from_json(told["boot"]), told["root"], told["nofile"], -1), become)
+    live(Birth(**{**told, "boot": Boot.from_json(told["boot"])}), become)
 
 
 def _first_lines(birth: Birth) -> None:
@@ -74,6 +76,8 @@ def _first_lines(birth: Birth) -> None:
     _close_all_but(0, 1, 2, boot.notify_fd, boot.output_fd, birth.output_w)
     _point_standard_fds(birth.output_w)
     os.setsid()
+    kernel.join_group(birth.group)
+    kernel.offer_first(birth.oom_score)
     kernel.die_with_parent()
     if os.getppid() != birth.root:
         os._exit(Exit.TRY_LATER)  # the root died before the line above could take effect

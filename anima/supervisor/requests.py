@@ -165,4 +165,5 @@ class Requests:
 def describe(family: Family, now: float, supervisor: dict[str, Any]) -> Reply:
     """The answer to `status`: read what everybody says first, so that it is true now."""
     family.listen_to_all()
-    return {"ok": True, "supervisor": supervisor, "processes": [child.describe(now) for child in family.children.values()]}
+    told = [{**child.describe(now), "cgroup": family.group_of(child)} for child in family.children.values()]
+    return {"ok": True, "supervisor": supervisor, "processes": told}

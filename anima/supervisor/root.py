@@ -3,6 +3,7 @@
 Nothing here knows what a child does. What is kept alive comes from `load`, what a child is comes from `become`.
 """
 
+import faulthandler
 import os
 import resource
 import signal
@@ -21,12 +22,14 @@ from anima.errors import AnimaError, ConfigError, Exit
 from anima.journald import Journal
 from anima.paths import Home
 from anima.supervisor import kernel, orphans, pidfile
+from anima.supervisor.cgroups import find_groups
+from anima.supervisor.child import Child
 from anima.supervisor.family import Family, House
 from anima.supervisor.lifecycle import Event
 from anima.supervisor.listener import Listener, Reply
 from anima.supervisor.lock import prepare, take_lock
 from anima.supervisor.logfile import LogFile
-from anima.supervisor.order import is_born, next_births, next_stops, summary
+from anima.supervisor.order import beyond_hope, is_truly_up, is_well, next_births, next_stops, stop_s, summary
 from anima.supervisor.prologue import Become
 from anima.supervisor.records import Records
 from anima.supervisor.reload import adopt
@@ -62,6 +65,8 @@ class Root:
         self._down = False  #: somebody asked for the end; never taken back
         self._stops_heeded = 0
         self._told = ""  #: what systemd heard last
+        self._wrong = ""  #: why the last reload was refused
+        self._exit = Exit.OK
         self._ping_at = self._started
         self._reload_at: float | None = None
         self._reloaded_at = 0.0
@@ -106,16 +111,19 @@ class Root:
                 woke = now
                 self._turn(now)
             self._say.info("the house is at rest")
-        return Exit.OK if not self._family.alive() else Exit.BUG
+        return self._exit if not self._family.alive() else Exit.BUG
 
     @contextmanager
     def _organs(self, plan: Plan) -> Iterator[None]:
         """Everything the loop needs, given back in the opposite order."""
         self._watch = Watch()
         nofile = _raise_open_files()
+        faulthandler.enable(file=2)  # systemd's watchdog ends a root that hangs by ABRT: the stack says where
         kernel.adopt_orphans()
         self._strangers = orphans.direct_children()
-        spawner = Spawner(self._home, self._become, self._exec_argv, nofile)
+        self._groups = find_groups(os.environ)
+        self._groups.prepare()
+        spawner = Spawner(self._home, self._become, self._exec_argv, nofile, self._groups)
         house = House(self._home, self._watch, spawner, self._records, self._say, SYSTEM)
         self._family = Family(house, plan.policy)
         adopt(self._family, plan)
@@ -241,7 +249,8 @@ class Root:
             return
         self._down = self._family.stopping = True
         self._say.info("going down", "house_down")
-        self._upward.say("STOPPING=1", "STATUS=going down")
+        patience_s = stop_s(self._family.children.values()) + _STRAYS_PATIENCE_S
+        self._upward.say("STOPPING=1", "STATUS=going down", f"EXTEND_TIMEOUT_USEC={int(patience_s * 1e6)}")
         for child in self._family.children.values():
             child.due = False
         self._records.add("stopping", name="supervisor", reason="going down")
@@ -251,10 +260,12 @@ class Root:
         self._reload_at = None
         self._reloaded_at = time.monotonic()
         self._upward.reloading()
+        self._wrong, self._family.changed = "", True
         try:
             plan = self._load()
         except ConfigError as error:
-            self._say.error(f"the configuration is wrong, the old one stays in force: {error}", "reload_refused")
+            self._wrong = f"; the configuration is wrong, the old one stays in force: {error}"
+            self._say.error(self._wrong.removeprefix("; "), "reload_refused")
             raise
         except Exception as error:
             text = f"reading the configuration failed, the old one stays in force:\n{traceback.format_exc()}"
@@ -281,25 +292,39 @@ class Root:
                 "version": anima.__version__,
                 "uptime_s": round(now - self._started, 3),
                 "state": "stopping" if self._down else "running" if self._born else "starting",
+                "cgroups": {
+                    "base": str(self._groups.base or ""),
+                    "controllers": self._groups.controllers,
+                    "reason": self._groups.reason,
+                },
             },
         )
 
     def _speak_upward(self, now: float) -> None:
         if self._upward.beat_s and now >= self._ping_at:
             self._ping_at = now + self._upward.beat_s
-            self._upward.say("WATCHDOG=1")
+            if is_well(self._family.children.values(), self._family.policy, now):
+                self._upward.say("WATCHDOG=1")
         if not self._family.changed:
             return
         self._family.changed = False
-        line = summary(self._family.children.values())
+        line = summary(self._family.children.values()) + self._wrong
         words = [f"STATUS={line}"] if line != self._told and not self._down else []
         self._told = line
-        if not self._born and not self._down and is_born(self._family.children.values()):
+        if not self._born and not self._down and is_truly_up(self._family.children.values()):
             self._born = True
             words.insert(0, "READY=1")
             self._say.info(f"the house is up after {now - self._started:.3f} s: {line}", "house_up")
         if words:
             self._upward.say(*words)
+        if not self._born and not self._down and self._upward.heard and (lost := beyond_hope(self._family.children.values())):
+            self._give_up(lost)
+
+    def _give_up(self, lost: Child) -> None:
+        """A service that cannot start ends, with the code that says whether to try again; a person's house stays to tell."""
+        self._exit = Exit.CONFIG if lost.code == Exit.CONFIG else Exit.BUG
+        self._go_down()
+        self._upward.say(f"STATUS={lost.name} does not start: {lost.reason}")
 
 
 def _journal() -> Journal | None:

@@ -10,11 +10,12 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from anima.paths import Home
 from anima.supervisor import kernel
 from anima.supervisor.boot import Boot
+from anima.supervisor.cgroups import NO_GROUPS, Groups
 from anima.supervisor.prologue import ROOTS_OWN, Become, Birth, live
 from anima.supervisor.spec import ChildSpec, Spawn
 
@@ -60,11 +61,12 @@ class Reserve:
 class Spawner:
     """Makes processes. Remembers what is preloaded, so that an import happens once and before the fork."""
 
-    def __init__(self, home: Home, become: Become, exec_argv: list[str], nofile: int) -> None:
+    def __init__(self, home: Home, become: Become, exec_argv: list[str], nofile: int, groups: Groups = NO_GROUPS) -> None:
         self._home = home
         self._become = become
         self._exec_argv = exec_argv
         self._nofile = nofile
+        self.groups = groups
         self._loaded: set[str] = set()
         self.reserve = Reserve()
 
@@ -125,7 +127,7 @@ class Spawner:
                 beat_s=spec.beat_s,
                 settings=spec.settings,
             )
-            birth = Birth(boot, os.getpid(), self._nofile, output_w)
+            birth = Birth(boot, os.getpid(), self._nofile, output_w, self.groups.open(spec), spec.oom_score)
             pid = self._fork(birth) if fork else self._exec(birth)
         except OSError:
             for fd in opened:
@@ -151,7 +153,7 @@ class Spawner:
     def _exec(self, birth: Birth) -> int:
         boot_r, boot_w = os.pipe()
         try:
-            told = {"boot": birth.boot.to_json(), "root": birth.root, "nofile": birth.nofile}
+            told = {**asdict(birth), "boot": birth.boot.to_json(), "output_w": -1}
             os.write(boot_w, json.dumps(told).encode())  # far below a pipe's 64 KiB: cannot block
             kept = (boot_r, birth.boot.notify_fd, birth.boot.output_fd)
             for fd in kept:

@@ -25,6 +25,10 @@ class ChildSpec:
     settings: str = ""  #: digest of its configuration; another digest at reload restarts it
     parallel: bool = False  #: born together after the others are READY, stopped together before the others
     awaited: bool = True  #: whoever is born after it waits until it is READY; False if nobody needs it to be up
+    vital: bool = False  #: without it the house is not up, and systemd is not told that it is
+    memory_bytes_max: int = 0  #: of its cgroup, where there is one; 0 means no limit
+    tasks_max: int = 0  #: threads and processes in its cgroup; 0 means no limit
+    oom_score: int = 100  #: how much sooner than the root the kernel ends it when memory runs out, 0 to 1000
 
 
 @dataclass(frozen=True)

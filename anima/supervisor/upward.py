@@ -25,6 +25,11 @@ class Upward:
             return False
         return True
 
+    @property
+    def heard(self) -> bool:
+        """Whether somebody wants to know."""
+        return bool(self._address)
+
     def reloading(self) -> None:
         """Say that a reload begins; READY=1 must follow whatever comes of it."""
         self.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -56,23 +56,29 @@ def test_a_cgroup_tells_what_it_counts_and_the_rest_stands_in(tmp_path: Path):
     (tmp_path / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
     (tmp_path / "cgroup.threads").write_text("7\n8\n")
     assert of_group(tmp_path, 99) == Usage(1.5, 99, 2)
-    for name, value in (
-        ("memory.current", 50),
-        ("memory.max", "max"),
-        ("pids.current", 3),
-        ("pids.max", 10),
-        ("cpu.weight", 80),
-    ):
+    limits = {"memory.current": "50", "memory.max": "max", "pids.current": "3", "pids.max": "10", "cpu.weight": "80"}
+    for name, value in limits.items():
         (tmp_path / name).write_text(f"{value}\n")
-    assert of_group(tmp_path, 99) == Usage(1.5, 50, 3, 0, 10, 80)
+    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    assert of_group(tmp_path, 99) == Usage(1.5, 50, 3, 0, 10, 80, 2)
 
 
-def test_a_process_counts_with_what_it_started_and_the_root_alone():
+def test_a_process_with_a_cgroup_is_counted_there_and_so_is_each_call(tmp_path: Path):
+    for name in ("infra/sandbox", "tools/7f"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "cpu.stat").write_text("usage_usec 2000000\n")
+    sandbox = {"name": "sandbox", "pid": os.getpid(), "cgroup": str(tmp_path / "infra" / "sandbox")}
+    found = look({"supervisor": {"pid": 0, "cgroups": {"base": str(tmp_path)}}, "processes": [sandbox]})
+    assert {name: usage.cpu_s for name, usage in found.items()} == {"sandbox": 2.0, "call 7f": 2.0}
+
+
+def test_a_process_without_one_counts_with_what_it_started_and_the_root_alone():
     child = os.fork()
     if child == 0:
         os.execvp("sleep", ["sleep", "60"])
     try:
-        found = look({"me": os.getpid(), "gone": 2**22 - 1}, os.getpid())
+        processes = [{"name": "me", "pid": os.getpid(), "cgroup": ""}, {"name": "down", "pid": None}]
+        found = look({"supervisor": {"pid": os.getpid()}, "processes": processes})
         assert set(found) == {"me", "supervisor"}
         assert found["me"].tasks > found["supervisor"].tasks >= 1
         assert found["supervisor"].memory_bytes > 0

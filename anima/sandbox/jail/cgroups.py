@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from anima.supervisor.cgroups import TOOLS
+
 _ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "anima-jails-"
 _REMAINS = 64  #: PIDs beside the jailed ones: its first process, and what is about to end
@@ -106,8 +108,10 @@ def _find_v2() -> tuple[Path, int] | None:
     if own is None:
         return None
     for root in (_ROOT, _ROOT / "unified"):
-        for above in (root / own, (root / own).parent):  # ours, or the one delegated to us that ours lies in
-            if (above == root / own or _delegated(above)) and (made := _make_v2(above)):
+        mine = root / own
+        theirs = mine.parent.parent / TOOLS  # what the supervisor set aside for this, where it has a part of the tree
+        for above in (theirs, mine, mine.parent):  # else ours, or the one delegated to us that ours lies in
+            if (above in (theirs, mine) or _delegated(above)) and (made := _make_v2(above)):
                 return made, 2
     return None
 

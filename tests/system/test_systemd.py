@@ -1,0 +1,239 @@
+"""The house as a service, on a machine of its own with a real systemd: installed from the wheel, killed, reloaded, stopped."""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.box import ANIMACTL, Box, Service, a_box, timed, why_not
+from tests.system.conftest import eventually
+
+pytestmark = pytest.mark.system
+
+HOME, RUN = "/home/person/.anima", "/run/user/4200/anima"
+UNITS = "/home/person/.config/systemd/user"
+TEST_CONF = f"{UNITS}/anima.service.d/test.conf"
+#: As an administrator might: whoever tests does not want to wait half a minute for a watchdog.
+IMPATIENT = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=0.1\nStartLimitIntervalSec=0\n"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    if why := why_not():
+        assert not os.environ.get("CI"), f"CI must have what these tests need: {why}"
+        pytest.skip(why)
+    with a_box() as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def installed(box: Box) -> tuple[Service, str, float]:
+    """The service of person with the agent arya; what `install` printed, and how long it took."""
+    service = Service(box, "person", HOME, RUN)
+    box.write(TEST_CONF, IMPATIENT, user="person")
+    done, took_s = timed(lambda: service.ctl("install", "--agent", "arya"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return service, done.stdout, took_s
+
+
+@pytest.fixture
+def service(installed: tuple[Service, str, float]) -> Service:
+    """The same, up."""
+    service = installed[0]
+    if not service.is_active():
+        service.systemctl("start", "anima")
+    service.until_up("agent:arya")
+    return service
+
+
+def test_install_has_the_house_up_within_ten_seconds_and_shows_an_answer(installed):
+    service, printed, took_s = installed
+    assert took_s < 10, printed
+    assert re.search(r"^say to arya:.*\n\S", printed, re.MULTILINE), printed
+    assert "loginctl enable-linger person" in printed
+    assert service.box.run("stat", "-c", "%a", RUN, HOME) == "700\n700"
+    assert service.show("ActiveState", "UnitFileState", "StatusText") == {
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+        "StatusText": "1 agent up",
+    }
+
+
+def test_the_status_line_says_who_is_not_up(service):
+    assert service.ctl("stop", "arya").returncode == 0
+    eventually(lambda: service.show("StatusText")["StatusText"] == "0 agents up, 1 down: arya", "the line is not true")
+    assert service.ctl("start", "arya").returncode == 0
+    eventually(lambda: service.show("StatusText")["StatusText"] == "1 agent up", "the line is not true")
+
+
+def test_every_process_has_a_cgroup_of_its_own(service):
+    group, processes = service.group(), service.processes()
+    assert service.box.read(f"{group}/supervisor/cgroup.procs").split() == [str(service.main_pid())]
+    assert service.box.read(f"{group}/agents/arya/cgroup.procs").split() == [str(processes["agent:arya"]["pid"])]
+    for name in ("journal", "mneme", "thymos", "purser"):
+        assert service.box.read(f"{group}/infra/{name}/cgroup.procs").split() == [str(processes[name]["pid"])]
+    assert str(processes["sandbox"]["pid"]) in service.box.read(f"{group}/infra/sandbox/cgroup.procs").split()
+    assert "tools" in service.box.run("ls", group).split()
+
+
+def test_a_killed_agent_comes_back_and_answers_and_the_service_is_the_same(service):
+    root, arya = service.main_pid(), service.processes()["agent:arya"]["pid"]
+    service.kill(arya)
+    again = service.until_up("agent:arya", other_than=arya)
+    assert service.main_pid() == root
+    assert service.box.read(f"{service.group()}/agents/arya/cgroup.procs").split() == [str(again)]
+    assert service.ctl("ask", "arya", "2 + 2").stdout.strip()
+
+
+def test_what_a_process_left_behind_in_its_cgroup_ends_with_it(service):
+    arya = service.processes()["agent:arya"]["pid"]
+    procs = f"{service.group()}/agents/arya/cgroup.procs"
+    code = f"echo $$ > {procs}; exec sleep 1000 > /dev/null 2>&1"
+    service.box.run("setsid", "--fork", "sh", "-c", code)
+    eventually(lambda: len(service.box.read(procs).split()) == 2, "nobody joined")
+    service.kill(arya)
+    again = service.until_up("agent:arya", other_than=arya)
+    eventually(lambda: service.box.read(procs).split() == [str(again)], "it was left behind")
+
+
+def test_a_killed_root_is_started_anew_and_nobody_of_the_old_house_lives_on(service):
+    root, before = service.main_pid(), service.processes()
+    restarts = int(service.show("NRestarts")["NRestarts"])
+    service.kill(root)
+    arya = service.until_up("agent:arya", other_than=before["agent:arya"]["pid"])
+    assert int(service.show("NRestarts")["NRestarts"]) == restarts + 1
+    assert service.main_pid() != root
+    living = set(service.box.run("ps", "-e", "-o", "pid=").split())
+    assert not living & {str(each["pid"]) for each in before.values()}
+    assert str(arya) in living
+    assert service.ctl("ask", "arya", "2 + 2").stdout.strip()
+
+
+def test_a_root_that_hangs_is_ended_by_the_watchdog_and_started_anew(service):
+    root, arya = service.main_pid(), service.processes()["agent:arya"]["pid"]
+    service.kill(root, "STOP")
+    service.until_up("agent:arya", other_than=arya)
+    assert service.main_pid() != root
+    assert "watchdog" in service.box.run("journalctl", "--no-pager", "-o", "cat", "-n", "200").lower()
+
+
+def test_a_reload_takes_new_agents_in_and_refuses_what_is_wrong(service):
+    box, root = service.box, service.main_pid()
+    box.run("cp", "-r", f"{HOME}/agents/arya", f"{HOME}/agents/bran", user="person")
+    service.systemctl("reload", "anima")
+    service.until_up("agent:bran")
+    box.write(f"{HOME}/agents/bran/agent.toml", "model = 7\n", user="person")
+    service.systemctl("reload", "anima")
+    eventually(lambda: "the old one stays in force" in service.show("StatusText")["StatusText"], "the line does not say it")
+    assert "agent.toml" in service.show("StatusText")["StatusText"]
+    assert service.main_pid() == root
+    box.run("rm", "-r", f"{HOME}/agents/bran", user="person")
+    service.systemctl("reload", "anima")
+    eventually(lambda: service.show("StatusText")["StatusText"] == "1 agent up", "the line still says it")
+
+
+def test_a_stop_goes_in_order_ends_in_time_and_leaves_nothing(service):
+    group, before = service.group(), service.processes()
+    _, took_s = timed(lambda: service.systemctl("stop", "anima"))
+    assert took_s < 15
+    assert service.show("ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    ended = re.findall(r"supervisor (\S+) ended .*: stopped$", service.log(), re.MULTILINE)
+    assert ended[-6:] == ["agent:arya", "purser", "sandbox", "thymos", "mneme", "journal"]
+    assert not service.box.exists(group)
+    assert not set(service.box.run("ps", "-e", "-o", "pid=").split()) & {str(each["pid"]) for each in before.values()}
+
+
+def test_a_wrong_configuration_ends_the_service_for_good_and_says_what_is_wrong(service):
+    service.systemctl("stop", "anima")
+    service.box.write(f"{HOME}/anima.toml", "[supervisor]\nbeat_s = -1\n", user="person")
+    service.systemctl("start", "anima", check=False)
+    told = service.show("ActiveState", "ExecMainStatus", "NRestarts", "StatusText")
+    assert told["ActiveState"] == "failed"
+    assert told["ExecMainStatus"] == "78"
+    assert told["NRestarts"] == "0"
+    assert "anima.toml" in told["StatusText"]
+    done = service.ctl("install")
+    assert done.returncode == 1
+    assert "anima.toml" in done.stderr
+    service.box.run("rm", f"{HOME}/anima.toml", user="person")
+    service.systemctl("reset-failed", "anima")
+
+
+def test_a_damaged_journal_ends_the_service_with_78_as_well(service):
+    service.systemctl("stop", "anima")
+    box = service.box
+    spoil = f"cd {HOME}/state && mkdir kept && mv journal.* kept && echo not a database at all > journal.db"
+    box.run("sh", "-c", spoil, user="person")
+    service.systemctl("start", "anima", check=False)
+    told = service.show("ActiveState", "ExecMainStatus", "StatusText")
+    box.run("sh", "-c", f"cd {HOME}/state && rm journal.* && mv kept/* . && rmdir kept", user="person")
+    service.systemctl("reset-failed", "anima")
+    assert (told["ActiveState"], told["ExecMainStatus"]) == ("failed", "78"), told
+    assert told["StatusText"].startswith("journal does not start:"), told
+
+
+def test_an_install_that_fails_leaves_the_running_service_as_it_was(service):
+    before = service.box.read(f"{UNITS}/anima.service.d/here.conf")
+    service.box.write(TEST_CONF, IMPATIENT + "ExecStartPre=/bin/sh -c 'test ! -e /tmp/fail'\n", user="person")
+    service.box.run("touch", "/tmp/fail")
+    done = service.ctl("install", "--agent", "cato", timeout_s=120)
+    service.box.run("rm", "/tmp/fail")
+    assert done.returncode == 1
+    assert "was not installed" in done.stderr
+    assert "undone: there is no agent cato" in done.stderr
+    assert not service.box.exists(f"{HOME}/agents/cato")
+    assert service.box.read(f"{UNITS}/anima.service.d/here.conf") == before
+    service.box.write(TEST_CONF, IMPATIENT, user="person")
+    service.systemctl("daemon-reload")
+
+
+def test_uninstall_takes_away_what_was_installed_and_never_a_home_unasked(service):
+    box = service.box
+    refused = service.ctl("uninstall", "--purge")
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    assert service.is_active()
+    done = service.ctl("uninstall")
+    assert done.returncode == 0, done.stderr
+    assert not box.exists(f"{UNITS}/anima.service")
+    assert box.exists(TEST_CONF), "what others wrote stays"
+    assert box.exists(f"{HOME}/agents/arya/agent.toml")
+    assert service.ctl("uninstall").returncode == 1
+    assert service.ctl("uninstall", "--purge", "--yes").returncode == 0
+    assert not box.exists(HOME)
+
+
+def test_a_first_install_that_fails_leaves_nothing(box, installed):
+    installed[0].ctl("uninstall")
+    box.write(TEST_CONF, "[Service]\nExecStartPre=/bin/false\n", user="person")
+    done = box.try_run(ANIMACTL, "--home", "/home/person/other", "install", user="person")
+    box.run("rm", "-r", UNITS, user="person")
+    assert done.returncode == 1
+    assert "everything is as it was before" in done.stderr
+    assert not box.exists("/home/person/other")
+
+
+def test_the_service_of_the_system_runs_as_its_own_user_hardened_with_jails_inside(box):
+    service = Service(box, "root", "/var/lib/anima", "/run/anima")
+    box.write("/etc/credstore/anthropic", "sesame")
+    done, took_s = timed(lambda: service.ctl("install", "--system", "--agent", "arya"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert took_s < 10
+    root = service.main_pid()
+    processes = service.processes()
+    assert box.run("stat", "-c", "%U", f"/proc/{root}") == "anima"
+    assert box.run("nsenter", "-t", str(root), "-m", "cat", "/run/credentials/anima.service/anthropic") == "sesame"
+    pids = (root, processes["journal"]["pid"], processes["agent:arya"]["pid"])
+    own, *others = (int(box.read(f"/proc/{pid}/oom_score_adj")) for pid in pids)
+    assert own == (-500 if box.try_run("sh", "-c", "echo -500 > /proc/self/oom_score_adj").returncode == 0 else 0)
+    assert [other - own for other in others] == [100, 200], "the root goes last, an agent before what all agents need"
+    called = service.ctl("tool", "call", "exec", "--arg", "command=id -u; ls /", "--agent", "arya")
+    assert called.returncode == 0, called.stdout + called.stderr
+    doctor = service.ctl("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "cgroups: /sys/fs/cgroup" in doctor.stdout
+    assert box.try_run("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/anima.service").stderr == ""
+    assert service.ctl("uninstall", "--system", "--purge", "--yes").returncode == 0
+    assert not box.exists("/var/lib/anima")
+    assert box.try_run("id", "anima").returncode != 0
