@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -65,7 +65,7 @@ def export_agent(
     home: Home = context.obj
     root.agent_process(home, name)
     with writing(file, "agent", force=force) as part, tempfile.TemporaryFile() as history:
-        life = live.run(home, lambda bus: _read_life(bus, name, history))  # type: ignore[arg-type]  # it is the client
+        life = live.run(home, lambda bus: _read_life(cast("Client", bus), name, history))
         writer, living = Writer(part, "agent"), Living(home.root, own=Path(part.name))
         size = history.tell()
         history.seek(0)
@@ -151,7 +151,10 @@ class Life:
 
 
 async def _read_life(bus: "Client", name: str, history: IO[bytes]) -> Life:
-    """Write [seq, ts, blob] of all that happened to the agent, and of what it remembers. Raises Refused if something is open."""
+    """Write [seq, ts, blob] of all that happened to the agent, and of what it remembers.
+
+    Raises Refused if something is open.
+    """
     import msgpack
 
     from anima.cli.ledger import Ledger
@@ -173,7 +176,7 @@ async def _read_life(bus: "Client", name: str, history: IO[bytes]) -> Life:
         raise Refused(f"nothing has happened to {name} yet; there is nothing to move but its folder")
     if waiting := ledger.balance().waiting:
         raise Refused(
-            f"{waiting} messages to {name} are not answered yet; wait for it, or `animactl stop {name}` and see `audit`"
+            f"{waiting} messages to {name} are not answered yet; try again when they are (`animactl audit` counts them)"
         )
     if life.calls:
         raise Refused(

@@ -24,7 +24,7 @@ from anima.limits import page_bytes_max, page_events_max
 from anima.process.copying import Copier
 from anima.store.database import Connection, checkpoint, open_database
 from anima.wire.chain import START, link
-from anima.wire.events import Event
+from anima.wire.events import Event, decode_event
 from anima.wire.frames import Query
 
 TAIL_ROWS = 256  # verified at every start: what was written last is what a crash can have damaged
@@ -97,10 +97,12 @@ class Ledger:
         """
         agent = events[0].agent
         try:
-            if self._connection.execute("SELECT 1 FROM events WHERE id = ?", (mark(events[0].id),)).fetchone():
+            found = self._connection.execute("SELECT blob FROM events WHERE id = ?", (mark(events[0].id),)).fetchone()
+            if found and decode_event(found[0]).data["events"] == len(events):
                 return None
             if agent in self.tip.heads:
-                raise Refused(f"an agent called {agent} has lived in this house already; two lives cannot become one")
+                again = ", and came from where this is from, at another time" if found else ""
+                raise Refused(f"an agent called {agent} has lived in this house already{again}; two lives cannot become one")
             rows = list(adopted_rows(events, self.tip, self._clock.now()))
             if not self._insert(rows):
                 raise Refused(f"some of what happened to {agent} is in this journal already; it is not from another house")
