@@ -3,7 +3,7 @@
 Owns:  $ANIMA_HOME/state/journal.db (and journal.head beside it), the sockets `journal` and `events`
 Life:  open the file, check its tail, bind, announce ready; then store, acknowledge, publish until told to stop; fold
        the log into the file and leave. Beside that it writes down what the supervisor tells about processes.
-Bus:   serves append, read, ask (head, stats, topics, copy) and whisper; publishes events, whispers and beats.
+Bus:   serves append, read, ask (head, stats, topics, copy, adopt) and whisper; publishes events, whispers and beats.
 Dies:  75 when the disk fails or another process takes its socket, 78 when the file is damaged or of a newer version.
        A full disk does not end it: nothing is accepted until there is space again.
 """

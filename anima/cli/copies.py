@@ -56,14 +56,14 @@ def copied(home: Home) -> Iterator[Copies]:
     if needed > free:
         raise Unavailable(f"the copies need {needed:,} bytes below {home.state}, where {free:,} are free; make some space")
     if root.is_up(home):
-        with _folder(home) as folder:
+        with staging(home) as folder:
             late_s = asyncio.run(_by_owners(home, folder))
             yield _sound(home, folder, late_s)
         return
     lock.prepare(home)
     held = lock.take_lock(home)
     try:
-        with _folder(home) as folder:
+        with staging(home) as folder:
             for name, path in databases(home).items():
                 _by_hand(path, folder / f"{name}.db")
             yield _sound(home, folder, 0.0)
@@ -72,7 +72,7 @@ def copied(home: Home) -> Iterator[Copies]:
 
 
 @contextlib.contextmanager
-def _folder(home: Home) -> Iterator[Path]:
+def staging(home: Home) -> Iterator[Path]:
     """A folder for copies; those that a killed command left are removed first."""
     for old in home.state.glob(f"{_FOLDER}*"):
         fd = os.open(old, os.O_RDONLY | os.O_DIRECTORY)

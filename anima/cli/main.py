@@ -29,6 +29,7 @@ from anima.cli import (
     logs,
     memories,
     models,
+    moving,
     psyche,
     replay,
     secrets,
@@ -100,6 +101,8 @@ for _command, _name in (
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(moving.export_app, name="export")
+app.add_typer(moving.import_app, name="import")
 app.add_typer(call.app, name="tool")
 app.add_typer(intents.app, name="intents")
 app.add_typer(memories.app, name="memory")

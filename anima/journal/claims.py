@@ -42,7 +42,9 @@ SANDBOX_KINDS = frozenset({"tool_started", "tool_response", "approval_asked", "q
 PERSON_KINDS = frozenset({"approval_given", "question_answered", "intent_resolved"})
 
 #: What only the journal writes, from what the supervisor tells it.
-JOURNAL_KINDS = frozenset({"process_started", "process_ready", "process_ended", "process_parked", "journal_opened"})
+JOURNAL_KINDS = frozenset(
+    {"process_started", "process_ready", "process_ended", "process_parked", "journal_opened", "agent_adopted"}
+)
 
 _OWNERS = ((SANDBOX_KINDS, "sandbox"), (MNEME_KINDS, "mneme"), (PERSON_KINDS, PERSON), (JOURNAL_KINDS, "journal"))
 

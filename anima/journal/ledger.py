@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Self
 
 from anima.clock import SYSTEM, Clock
-from anima.errors import ConfigError, Unavailable
+from anima.errors import ConfigError, Refused, Unavailable
 from anima.journal.admission import Entry
-from anima.journal.numbering import Commit, NewRow, Tip, plan
+from anima.journal.adopting import adopted_rows, mark
+from anima.journal.numbering import Commit, NewRow, Tip, Told, plan
 from anima.journal.queries import walks
 from anima.journal.witness import Witness, read_witness, write_witness
 from anima.limits import page_bytes_max, page_events_max
 from anima.process.copying import Copier
 from anima.store.database import Connection, checkpoint, open_database
 from anima.wire.chain import START, link
+from anima.wire.events import Event, decode_event
 from anima.wire.frames import Query
 
 TAIL_ROWS = 256  # verified at every start: what was written last is what a crash can have damaged
@@ -85,11 +87,36 @@ class Ledger:
             self._roll_back()
             raise self._connection.judge(error, str(self.path)) from error
         if commit.rows:
-            last = commit.rows[-1]
-            self.tip.seq, self.tip.ts, self.tip.chain = last[0], last[2], last[7]
-            self.tip.heads.update((told.agent, told.seq) for told in commit.told)
-            self._wal_bytes += _COMMIT_BYTES + sum(2 * len(row[6]) for row in commit.rows)
+            self._grown(commit.rows, commit.rows[-1][2])
         return commit
+
+    def adopt(self, events: Sequence[Event]) -> Told | None:
+        """Store what happened to an agent elsewhere, all or nothing; the newest of it, or None if it is here already.
+
+        Raises Refused if the agent has a life here of its own; else as `append`.
+        """
+        agent = events[0].agent
+        try:
+            found = self._connection.execute("SELECT blob FROM events WHERE id = ?", (mark(events[0].id),)).fetchone()
+            if found and decode_event(found[0]).data["events"] == len(events):
+                return None
+            if agent in self.tip.heads:
+                again = ", and came from where this is from, at another time" if found else ""
+                raise Refused(f"an agent called {agent} has lived in this house already{again}; two lives cannot become one")
+            rows = list(adopted_rows(events, self.tip, self._clock.now()))
+            if not self._insert(rows):
+                raise Refused(f"some of what happened to {agent} is in this journal already; it is not from another house")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise self._connection.judge(error, str(self.path)) from error
+        self._grown(rows, self.tip.ts)
+        return Told(agent, rows[-1][0] - 1, rows[-1][0], rows[-1][2], rows[-1][6])
+
+    def _grown(self, rows: list[NewRow], ts: float) -> None:
+        """The journal ends with these rows now, and at `ts`."""
+        self.tip.seq, self.tip.ts, self.tip.chain = rows[-1][0], ts, rows[-1][7]
+        self.tip.heads.update((row[4], row[0]) for row in rows)
+        self._wal_bytes += _COMMIT_BYTES + sum(2 * len(row[6]) for row in rows)
 
     def _insert(self, rows: list[NewRow]) -> bool:
         """Insert and commit; False if an id is known already, then nothing was done."""

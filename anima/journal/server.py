@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from anima.bus.port import Port, guard, open_socket
 from anima.bus.zap import open_zap, peer
 from anima.errors import AnimaError, BadMessage, Refused, Unavailable
 from anima.journal.admission import Entry, admit, read_batch
+from anima.journal.adopting import read_history
 from anima.journal.beats import Beats
-from anima.journal.claims import claims, may_whisper
+from anima.journal.claims import PERSON, claims, may_whisper
 from anima.journal.grumble import Grumble
 from anima.journal.intake import Asked, Whispered, read_page_query, read_question, sort_message
 from anima.journal.ledger import Ledger
@@ -30,6 +31,7 @@ from anima.journal.numbering import Place, Told
 from anima.journal.senders import Identify, Senders
 from anima.limits import doorbell_bytes_min, inbox_messages_max
 from anima.paths import Home
+from anima.process.aside import in_thread
 from anima.store.database import DiskBroken
 from anima.wire import frames
 from anima.wire.events import Event
@@ -65,7 +67,8 @@ class Server:
         self._dropped = Grumble(_log, "dropped a question")
         self._undelivered = Grumble(_log, "an answer could not be delivered")
         self._copier = ledger.copier()
-        self._copying: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+        self._adoptions: deque[tuple[list[Event], asyncio.Future[tuple[bool, float]]]] = deque()
         self._zap = open_zap()
         self._journal = Port(_bound(home.socket("journal"), zmq.ROUTER), self._on_messages, credentials=True)
         self._events = Port(_bound(home.socket("events"), zmq.XPUB), self._on_subscriptions)
@@ -77,8 +80,10 @@ class Server:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._inbox or self._accepted or self._asked:
+            while self._inbox or self._accepted or self._asked or self._adoptions:
                 self._round()
+                if self._adoptions:
+                    await self._adopt(*self._adoptions.popleft())
                 self._beat_in_time()  # in a flood this loop has no end, and it is in floods that messages are lost
                 await asyncio.sleep(0)  # what arrived meanwhile is the next group
             self._beat_in_time()
@@ -99,7 +104,7 @@ class Server:
         """Let go of the sockets; answers on their way still leave for `linger_ms`."""
         if self._timer:
             self._timer.cancel()
-        for task in self._copying:
+        for task in self._answering:
             task.cancel()
         self.senders.close()
         for port in (self._journal, self._events, self._zap):
@@ -243,8 +248,11 @@ class Server:
                 content: Any = [self._boot, self._opened, *self._ledger.read(read_page_query(request.payload))]
             else:
                 verb, arguments = read_question(request.payload)
-                if verb == "copy":  # the one answer that takes its time
-                    self._begin_copy(request, arguments)
+                if verb == "copy":
+                    self._begin(request, self._copier.copy(arguments))
+                    return
+                if verb == "adopt":
+                    self._judge_adoption(request, arguments)
                     return
                 content = self._told(verb)
         except DiskBroken:
@@ -256,18 +264,53 @@ class Server:
             return
         self._reply(request, [frames.OK, request.number, frames.pack(content)])
 
-    def _begin_copy(self, request: Asked, arguments: dict[str, Any]) -> None:
-        async def copied() -> None:
+    def _begin(self, request: Asked, answering: Coroutine[Any, Any, dict[str, Any]]) -> None:
+        """Answer in a while what takes its time."""
+
+        async def answer() -> None:
             try:
-                content = await self._copier.copy(arguments)
+                self._reply(request, [frames.OK, request.number, frames.pack(await answering)])
             except AnimaError as error:
                 self._refuse(request, error)
-            else:
-                self._reply(request, [frames.OK, request.number, frames.pack(content)])
 
-        task = self._loop.create_task(copied())
-        self._copying.add(task)
-        task.add_done_callback(self._copying.discard)
+        task = self._loop.create_task(answer())
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    def _judge_adoption(self, request: Asked, arguments: dict[str, Any]) -> None:
+        def judged(error: AnimaError | None) -> None:
+            if error:
+                self._refuse(request, error)
+            else:
+                self._begin(request, self._adoption(Path(str(arguments.get("from"))), str(arguments.get("agent"))))
+
+        self.senders.judge(_pid(request.sender), frozenset({PERSON}), judged)
+
+    async def _adoption(self, path: Path, agent: str) -> dict[str, Any]:
+        """Take an agent's life from the file at `path`: {"events", "new", "standstill_s"}."""
+        events = await in_thread(lambda: read_history(path, agent), None)
+        settled: asyncio.Future[tuple[bool, float]] = self._loop.create_future()
+        self._adoptions.append((events, settled))
+        self._wake.set()
+        new, late_s = await settled
+        return {"events": len(events), "new": new, "standstill_s": late_s}
+
+    async def _adopt(self, events: list[Event], settled: "asyncio.Future[tuple[bool, float]]") -> None:
+        """Store a life, in one transaction and beside the loop: meanwhile it beats, but nothing else is stored or read.
+
+        Whoever read half of a life would act on it.
+        """
+        begun = self._loop.time()
+        try:
+            newest = await in_thread(lambda: self._ledger.adopt(events), None)
+        except DiskBroken:
+            raise
+        except AnimaError as error:
+            settled.set_exception(error)
+            return
+        if newest:
+            self._publish(newest, self._loop.time())  # one doorbell: whoever hears it reads the rest
+        settled.set_result((newest is not None, self._loop.time() - begun))
 
     def _told(self, verb: str) -> dict[str, Any]:
         tip = self._ledger.tip
@@ -288,7 +331,7 @@ class Server:
                 "undelivered": self._undelivered.count,
                 "boot": self._boot,
             }
-        raise Refused(f"there is no question '{verb}' here; there are head, stats, topics and copy")
+        raise Refused(f"there is no question '{verb}' here; there are head, stats, topics, copy and adopt")
 
     # -- the beat ----------------------------------------------------------------------------------------------------------
 

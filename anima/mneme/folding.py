@@ -98,9 +98,9 @@ class Batch:
                 self._stored(event, stored)
             case MemoryChanged() as changed:
                 self._changed(event, changed)
-            case MemoriesImported(rows, origin):
+            case MemoriesImported(rows, origin, final):
                 for row in rows:
-                    self._row(event.agent, row, origin)
+                    self._row(event.agent, row, origin, final=final)
             case SnapshotStored() as snapshot:
                 self._snapshot(event, snapshot)
             case SessionCleared():
@@ -159,7 +159,7 @@ class Batch:
             changes["importance"] = min(1.0, known.importance + AGAIN)
         self._alter(known.id, changes)
 
-    def _row(self, agent: str, row: dict[str, Any], origin: str) -> None:
+    def _row(self, agent: str, row: dict[str, Any], origin: str, *, final: bool) -> None:
         more: dict[str, Any] = {name: row.get(name, usual) for name, (_, usual) in MORE.items()}
         by, kind = more.pop("by"), more.pop("sort")
         memory = Memory(
@@ -174,7 +174,12 @@ class Batch:
             by=key(agent, by) if by else "",
             **more,
         )
-        self.put.setdefault(memory.id, memory)
+        if final and (known := self.find(memory.id)):
+            self.touched = [each for each in self.touched if each[0] != memory.id]  # counted in what it says
+            told = {name: getattr(memory, name) for name in ("text", "by", *(set(MORE) - {"by", "sort"}))}
+            self._alter(memory.id, {name: value for name, value in told.items() if getattr(known, name) != value})
+        else:
+            self.put.setdefault(memory.id, memory)
 
     def _snapshot(self, event: Event, snapshot: SnapshotStored) -> None:
         data = {"since": snapshot.since, "until": snapshot.until, "turns": snapshot.turns, "model": snapshot.model}

@@ -44,6 +44,7 @@ class Clerk:
         self._stop = stop
         self._seen = book.cursor
         self._freezing: dict[str, asyncio.Task[None]] = {}
+        self._elsewhere: dict[str, int] = {}  # by agent that moved here, up to where it spent elsewhere: booked, not judged
         self._warned: set[tuple[str, str, str]] = set()  # agent, day and limit of which it was told that little is left
 
     async def remember(self) -> None:
@@ -73,7 +74,11 @@ class Clerk:
         committing = asyncio.create_task(self._commit())
         try:
             async for heard in self._bus.follow(since=self._seen, strict=True):
-                if isinstance(heard, Event) and self._take(heard):
+                if not isinstance(heard, Event):
+                    continue
+                if heard.kind == "agent_adopted":
+                    self._elsewhere[heard.agent] = heard.data["until"]
+                elif self._take(heard) and heard.seq > self._elsewhere.get(heard.agent, 0):
                     self._judge(heard)
         except Unavailable:
             self._book.rewind()

@@ -35,6 +35,7 @@ class Hands:
         self._status = status
         self._kit: Kit | None = None
         self._carries: dict[str, tuple[Carry, asyncio.Task[None]]] = {}
+        self._elsewhere: dict[str, int] = {}  # by agent that moved here, up to where its calls were carried out elsewhere
         self.seen = 0  #: the seq up to which every event of the journal was applied
         self._noted = (0, 0)  # seq and number of settled calls at the newest note
         self._stopped = False
@@ -97,7 +98,10 @@ class Hands:
     async def _listen(self) -> None:
         async for heard in self._bus.follow(since=self.seen, strict=True):
             if isinstance(heard, Event):
-                self._hear(heard)
+                if heard.kind == "agent_adopted":
+                    self._elsewhere[heard.agent] = heard.data["until"]
+                elif heard.seq > self._elsewhere.get(heard.agent, 0):
+                    self._hear(heard)
                 self.seen = heard.seq
                 if self._due():
                     await self._note()

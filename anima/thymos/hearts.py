@@ -106,6 +106,8 @@ class Hearts:
 
     def take(self, heard: Event) -> None:
         """Fold one event; a malformed one is named in the log and left out."""
+        if heard.kind == "agent_adopted":
+            self._last_ts = 0.0  # what follows happened long before what was heard so far
         if not heard.agent or heard.kind not in READS:
             return
         if heard.ts < self._last_ts:

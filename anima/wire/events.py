@@ -34,6 +34,7 @@ from anima.wire.memories import (
     SnapshotStored,
 )
 from anima.wire.minding import BroughtToMind
+from anima.wire.moving import AgentAdopted
 from anima.wire.records import ChoreCalled, ModelRecorded, Reflected
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from anima.wire.stimuli import SoulChanged, Stimulus
@@ -42,6 +43,7 @@ from anima.wire.viewing import EventPinned
 #: Declared elsewhere, and to be had here: whoever reads events knows all kinds.
 __all__ = [
     "KINDS",
+    "AgentAdopted",
     "AgentFrozen",
     "AgentThawed",
     "ApprovalAsked",

@@ -45,10 +45,11 @@ class MemoryChanged(Body):
 
 @of_kind("memories_imported")
 class MemoriesImported(Body):
-    """Memories from a file, complete as they stand there."""
+    """Memories from a file, complete as they stand there; what is known already stays, unless they are `final`."""
 
     rows: list[Any]  #: maps: id, ts, session, speaker, text, and what of anima/mneme/importing.py's MORE is not the usual
     origin: str = ""  #: the file's name
+    final: bool = False  #: so they are from here on, known or not: of an agent that moved
 
 
 @of_kind("snapshot_stored")

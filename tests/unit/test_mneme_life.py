@@ -131,6 +131,25 @@ async def test_a_death_after_any_event_loses_nothing_and_doubles_nothing(connect
         assert len({each.id for each in wishes}) == len(wishes) == 20
 
 
+async def test_memories_of_an_agent_that_moved_are_in_the_end_what_they_were(tmp_path: Path, connection: Connection) -> None:
+    bus = Loopback()
+    async with alive(bus, connection) as mneme:
+        said = await say(bus, "I adopted a dog called Pixel", answer="How lovely!")
+        await bus.append(event(BroughtToMind("t", 1, [], recalled=[said]), agent="arya", source="agent:arya"))
+        gone = await mneme.ask("remember", text="the key lies under the mat", session="main")
+        await mneme.ask("change", id=gone["id"], changes={"state": "forgotten"})
+        before = (await mneme.ask("page"))["rows"]
+    row = next(each for each in before if each["id"] == said)
+    row |= {"mood": {"cortisol": 0.5}, "importance": 0.9, "accessed": 7}  # what the events alone do not tell
+    await bus.append(event(MemoriesImported(before, "another house", final=True), agent="arya", source="cli"))
+    with closing(open_database(tmp_path / "again.db", files("anima.mneme") / "schema")) as again:
+        async with alive(bus, again) as mneme:
+            assert (await mneme.ask("page"))["rows"] == before
+            assert await mneme.texts("dog"), "and it is found"
+    async with alive(bus, connection) as mneme:  # who read the first part before reads on to the same
+        assert (await mneme.ask("page"))["rows"] == before
+
+
 async def test_a_lost_database_is_written_again_from_the_journal(tmp_path: Path, connection: Connection) -> None:
     bus = Loopback()
     async with alive(bus, connection) as mneme:

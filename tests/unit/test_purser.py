@@ -27,7 +27,7 @@ from anima.purser.limits import refused, resolved, time_left_s
 from anima.purser.wards import Ward
 from anima.store.database import open_database
 from anima.wire.body import Body
-from anima.wire.events import Event, ModelCalled, event
+from anima.wire.events import AgentAdopted, Event, ModelCalled, UserMessage, event
 from anima.wire.spending import UNKNOWN_USD, AgentFrozen, AgentThawed, BudgetReleased, BudgetReserved
 from daemons.purser import price_of
 
@@ -232,6 +232,22 @@ async def test_who_makes_more_calls_than_it_may_is_frozen_and_obeys(book: Book) 
     await asyncio.sleep(0.1)
     assert "2 of 1 model calls are spent today (day_calls)" in fact_.data["reason"]
     assert (fact_.source, watched.stopped) == ("purser", [])
+    living.cancel()
+    await asyncio.wait([living])
+
+
+async def test_what_was_spent_in_another_house_is_booked_and_not_judged(book: Book) -> None:
+    watched = Watched(book, Budget(day_calls=2))
+    await watched.bus.append(event(UserMessage("hello"), agent="arya", source="cli"))  # who follows from 0 follows from now on
+    await watched.clerk.remember()
+    living = asyncio.create_task(watched.clerk.live())
+    await asyncio.sleep(0.05)
+    moved = event(AgentAdopted(3, 5), agent="arya", source="journal")
+    await watched.bus.append(moved, *(reserved(new_id(), 0) for _ in range(3)))
+    await asyncio.sleep(0.2)
+    assert not [each for each in watched.bus.events if each.kind == "agent_frozen"]
+    await watched.bus.append(reserved(new_id(), 0))
+    assert "4 of 2 model calls" in (await watched.frozen())[0].data["reason"]
     living.cancel()
     await asyncio.wait([living])
 

@@ -12,6 +12,7 @@ from anima.ids import new_id
 from anima.limits import settle_calls
 from anima.sandbox.jail.spec import Outcome
 from anima.wire.events import (
+    AgentAdopted,
     ApprovalGiven,
     IntentResolved,
     InterruptAsked,
@@ -92,6 +93,14 @@ async def test_a_call_that_is_stored_twice_takes_place_once(world, life):
     await breathe(50)
     assert world.effects[said.id] == 1
     assert len(world.of("tool_started", said.id)) == len(world.of("tool_response", said.id)) == 1
+
+
+async def test_what_an_agent_did_in_another_house_is_not_done_here(world, life):
+    at = len(world.bus.events)
+    await world.says(AgentAdopted(2, at + 3))
+    there = [await world.calls("unsafe"), await world.calls("pure")]
+    await world.response(await world.calls("unsafe"))
+    assert not [each for each in there if world.outcome(each) or world.of("tool_started", each)]
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------

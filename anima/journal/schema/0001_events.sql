@@ -2,7 +2,7 @@
 CREATE TABLE events (
     seq     INTEGER PRIMARY KEY,    -- dense, from 1
     id      TEXT NOT NULL UNIQUE,   -- the producer's; sending an event again finds it here
-    ts      REAL NOT NULL,          -- seconds since 1970, UTC, never less than in the row before
+    ts      REAL NOT NULL,          -- seconds since 1970, UTC, never less than in the row before, but where an agent brought its past along
     kind    TEXT NOT NULL,
     agent   TEXT NOT NULL,          -- '' for the house
     session TEXT NOT NULL,          -- '' if none
