@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from anima.supervisor import kernel
+from tests.a_keyring import a_keyring
 from tests.system.caller import Caller
 from tests.system.conftest import House, eventually
 from tests.system.odd_server import odd_server
@@ -134,6 +135,23 @@ def test_nobody_of_the_same_user_reads_the_memory_or_the_environment_of_a_proces
         assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)
     for below in set(root.children(recursive=True)) - set(root.children()):  # what makes jails: readable, and nothing to find
         assert "recognisable" not in str(below.environ())
+
+
+def test_the_keyring_is_asked_by_the_root_alone_once_at_the_start_and_once_at_a_reload(house: House, tmp_path: Path) -> None:
+    a_keyring(tmp_path)
+    house.environ["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    assert house.ctl("secrets", "set", "brand", "--keyring", stdin=SECRET).returncode == 0
+    for name in ("arya", "bran"):
+        house.agent(name, policy={"search_provider": "brave", "search_key": "${credential:brand}"})
+    (tmp_path / "asked").unlink()
+    house.start()
+    house.until_up("agent:bran", other_than=house.kill("agent:bran"))
+    assert (tmp_path / "asked").read_text() == "get brand\n"
+    assert house.do("reload")["ok"]
+    assert (tmp_path / "asked").read_text() == "get brand\n" * 2
+    assert all(house.pid(f"agent:{name}") for name in ("arya", "bran")), "nothing had changed"
+    house.stop()
+    assert found_in(house.home.root) == []
 
 
 def test_what_a_process_takes_is_known_to_those_who_may_not_look_into_it(house: House) -> None:

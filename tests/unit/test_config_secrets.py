@@ -22,33 +22,9 @@ from anima.errors import ConfigError, Refused, Unavailable
 from anima.limits import secret_bytes_max
 from anima.paths import Home
 from anima.sandbox.work import Ending, redacted
+from tests.a_keyring import a_keyring
 
 REPO = Path(__file__).parents[2]
-
-#: A keyring in a folder, with the command line of the real one: a value in by stdin, out with a newline, 1 for none.
-KEYRING = """\
-#!{python}
-import json, os, pathlib, sys, time
-verb, place, name = sys.argv[1:]
-folder = pathlib.Path(__file__).parent
-(folder / "asked").open("a").write(f"{{verb}} {{name}}\\n")
-if (folder / "locked").exists():
-    time.sleep(60)
-if (folder / "broken").exists():
-    sys.exit("Traceback ...\\nkeyring.errors.NoKeyringError: No recommended backend was available.")
-path = folder / "values.json"
-values = json.loads(path.read_text()) if path.exists() else {{}}
-key = f"{{place}}/{{name}}"
-if verb == "set":
-    values[key] = sys.stdin.read().rstrip("\\r\\n")
-elif key not in values:
-    sys.exit(1)
-elif verb == "get":
-    print(values[key])
-else:
-    del values[key]
-path.write_text(json.dumps(values))
-"""
 
 
 @pytest.fixture
@@ -63,9 +39,7 @@ def ring(tmp_path: Path) -> Iterator[Path]:
     """A folder to put on the path, with a keyring in it."""
     folder = tmp_path / "ring"
     folder.mkdir()
-    program = folder / "keyring"
-    program.write_text(KEYRING.format(python=sys.executable))
-    program.chmod(0o755)
+    a_keyring(folder)
     keyring.ask_again()
     yield folder
     keyring.ask_again()
