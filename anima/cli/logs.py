@@ -16,8 +16,8 @@ import typer
 
 from anima.cli.journalctl import Follower, identifiers, journalctl, last_entries
 from anima.cli.names import complete
-from anima.cli.terminal import clean, colour
-from anima.errors import Refused
+from anima.cli.terminal import clean, colour, note
+from anima.errors import Refused, Unavailable
 from anima.paths import Home
 
 POLL_S = 0.2
@@ -40,7 +40,11 @@ def logs(
     """
     home: Home = context.obj
     path, program = home.log_file(name), journalctl()
-    noted, cursor = last_entries(program, home, name, number) if program else ([], "")
+    try:
+        noted, cursor = last_entries(program, home, name, number) if program else ([], "")
+    except Unavailable as error:  # e.g. the system's journal, for somebody who may not read it
+        note(f"only files are shown: {error}")
+        program, noted, cursor = None, [], ""
     if not noted and not path.exists() and name.removeprefix("agent:") not in (known := _known(home, program)):
         from anima.config.check import unknown
 

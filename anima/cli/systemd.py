@@ -14,6 +14,7 @@ from anima.paths import SYSTEM_HOME, SYSTEM_USER, Home
 UNIT = "anima.service"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 120.0
 _SINCE_254 = 254
+_CATALOG = Path("/usr/local/lib/systemd/catalog/anima.catalog")  # of what the machine's own packages did not bring
 _HERE = """\
 # Written by `animactl install`, and anew the next time. What you want otherwise belongs into another file of this folder.
 [Service]
@@ -54,6 +55,7 @@ class Systemd:
         if self.system:
             for kind in ("sysusers.d", "tmpfiles.d"):
                 found[Path("/etc") / kind / "anima.conf"] = shipped("systemd", f"{kind}/anima.conf")
+            found[_CATALOG] = shipped("systemd", "anima.catalog")
         return found
 
     def check(self) -> None:
@@ -106,8 +108,10 @@ class Systemd:
         return succeeds(*self._systemctl, "is-enabled", "--quiet", UNIT)
 
     def reread(self) -> None:
-        """Let systemd read what was written."""
+        """Let systemd read what was written, and the journal what its messages mean."""
         run(*self._systemctl, "daemon-reload")
+        if self.system and shutil.which("journalctl"):
+            run("journalctl", "--update-catalog")
 
     def enable(self) -> None:
         """Have it started at boot, or at login."""

@@ -141,7 +141,7 @@ class Service:
 
     def log(self) -> str:
         """What the root logged."""
-        return self.box.read(f"{self.home}/log/supervisor.log")
+        return self.box.run("journalctl", "-q", "-o", "cat", "SYSLOG_IDENTIFIER=anima-supervisor", f"ANIMA_HOME={self.home}")
 
 
 @contextlib.contextmanager
@@ -169,6 +169,7 @@ def a_box() -> Iterator[Box]:
         init = eventually(lambda: _init(shell), f"the box does not boot: {told.read_text()}")
         box = Box(outside, init)
         eventually(lambda: box.try_run("systemctl", "is-active", "box.target").stdout.strip() == "active", "systemd is not up")
+        box.run("journalctl", "--flush")  # from memory to /var/log, where every user has a journal of one's own to read
         install(box, wheel)
         yield box
     finally:

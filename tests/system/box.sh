@@ -12,6 +12,8 @@ for place in /var/log /var/lib /run /tmp /home /root; do mount -t tmpfs -o mode=
 chmod 1777 /tmp
 mkdir -p /run/user/4200 /run/systemd/system /run/journal /var/log/journal /home/person
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/opt/etc/new,workdir=/opt/etc/work /etc
+mkdir -p /opt/local/new /opt/local/work
+mount -t overlay overlay -o lowerdir=/usr/local,upperdir=/opt/local/new,workdir=/opt/local/work /usr/local
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo /opt/python/lib > /etc/ld.so.conf.d/box.conf

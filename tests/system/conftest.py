@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -21,6 +21,9 @@ import pytest
 from anima.errors import Unavailable
 from anima.paths import Home
 from anima.supervisor import control
+
+if TYPE_CHECKING:
+    from tests.system.box import Box
 
 REPO = Path(__file__).parent.parent.parent
 
@@ -257,3 +260,15 @@ def caller(house: House) -> Iterator[Any]:
 
     with Caller(house) as caller:
         yield caller
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[Box]:
+    """A machine with a systemd and a journald of its own."""
+    from tests.system.box import a_box, why_not  # it looks at this very file
+
+    if why := why_not():
+        assert not os.environ.get("CI"), f"CI must have what these tests need: {why}"
+        pytest.skip(why)
+    with a_box() as box:
+        yield box
