@@ -154,7 +154,8 @@ def test_a_journal_that_is_away_is_missed_by_nobody_and_files_take_over_and_hand
 
 def test_logs_goes_on_with_what_the_journal_gets(service: Service):
     box, out = service.box, "/tmp/followed"
-    command = f"export ANIMA_HOME={HOME}; timeout 6 /opt/anima/bin/animactl logs bran -f -n 1 > {out} 2>&1"
+    assert service.ctl("ask", "bran", "hello").returncode == 0
+    command = f"export ANIMA_HOME={HOME}; timeout 20 /opt/anima/bin/animactl logs bran -f -n 1 > {out} 2>&1"
     box.run("sh", "-c", f"({command}) >/dev/null 2>&1 &", user="person")
     eventually(lambda: len(box.read(out).splitlines()) == 1, "it shows nothing")
     for _ in range(2):
