@@ -123,6 +123,7 @@ class Systemd:
 
     def start(self) -> None:
         """Start it, or start it anew, and wait until it says READY. Raises Refused with its own reason."""
+        succeeds(*self._systemctl, "reset-failed", UNIT)  # earlier failures do not count against a person's order
         try:
             run(*self._systemctl, "restart", UNIT, timeout_s=START_TIMEOUT_S)
         except Refused as error:

@@ -110,6 +110,13 @@ def die_once(boot: Boot, _: str) -> None:
         os._exit(1)
 
 
+def live_once(boot: Boot, _: str) -> None:
+    """Only the first one ever becomes ready."""
+    if boot.incarnation == 1:
+        say(boot, "READY=1")
+        stay(boot, "")
+
+
 WORDS = {
     "ready": lambda boot, _: say(boot, "READY=1"),
     "say": say,
@@ -131,6 +138,7 @@ WORDS = {
     "unavailable": unavailable,
     "misconfigured": misconfigured,
     "die-once": die_once,
+    "live-once": live_once,
     "bug": lambda _, text: {}[text],
     "abort": lambda _boot, _text: os.abort(),
 }

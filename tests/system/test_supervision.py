@@ -3,6 +3,7 @@
 The numbers in the names of the groups (P1, C2, ...) are those of the fault matrix the promises come from.
 """
 
+import contextlib
 import os
 import random
 import re
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -517,6 +519,59 @@ def test_systemd_hears_the_truth(house):
         house.process.terminate()
         hear("STOPPING=1")
     assert house.stop() == Exit.OK
+
+
+@pytest.fixture
+def systemd(house) -> Iterator[socket.socket]:
+    """What the root says upward."""
+    path = house.home.root / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(10)
+        house.environ |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}
+        yield systemd
+
+
+@pytest.mark.parametrize("code", [78, 1])
+def test_a_service_that_can_never_be_up_ends_with_the_code_that_says_whether_to_try_again(house, systemd, code):
+    house.plan(spec("journal", f"exit:{code}", vital=True), spec("agent:a"), attempts_max=2)
+    house.start(wait=False)
+    assert house.process.wait(20) == (Exit.CONFIG if code == Exit.CONFIG else Exit.BUG)
+    systemd.setblocking(False)
+    heard = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            heard.append(systemd.recv(4096).decode())
+    assert not any("READY=1" in words for words in heard)
+    assert f"STATUS=journal does not start: left with exit code {code}" in heard[-1]
+
+
+def test_a_house_of_a_person_stays_to_tell_what_is_wrong(house):
+    house.plan(spec("journal", "exit:78", vital=True), spec("agent:a"))
+    house.start(wait=False)
+    eventually(house.home.control.exists, "the house answers")
+    house.until("agent:a", "up")
+    house.until("journal", "failed")
+    assert house.stop() == Exit.OK
+
+
+def test_systemd_is_not_told_that_all_is_well_while_what_all_need_does_not_come_back(house, systemd):
+    """The loop turns, but a journal that hangs on its way up is no house: the watchdog may end it."""
+    house.plan(spec("journal", "live-once;hang", vital=True, beat_s=0.1, start_timeout_s=0.6))
+    house.start()
+
+    def beats_in(seconds: float) -> int:
+        until, count = time.monotonic() + seconds, 0
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                systemd.settimeout(0.1)
+                count += "WATCHDOG=1" in systemd.recv(4096).decode()
+        return count
+
+    assert beats_in(1.0) > 2
+    os.kill(house.child("journal")["pid"], signal.SIGKILL)
+    eventually(lambda: beats_in(0.5) == 0, "it goes on to say that all is well")
+    assert house.ask("status")["ok"], "the loop turns"
 
 
 # -- C1 - C3: reload ---------------------------------------------------------------------------------------------------

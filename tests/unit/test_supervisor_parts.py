@@ -19,14 +19,14 @@ from anima.supervisor.child import Child, end_cause, end_reason
 from anima.supervisor.lifecycle import BUSY, GONE, State
 from anima.supervisor.lock import AlreadyRunning, prepare, take_lock
 from anima.supervisor.logfile import LogFile, output_lines, stamp
-from anima.supervisor.order import is_born, next_births, next_stops, summary
+from anima.supervisor.order import is_born, is_truly_up, is_well, next_births, next_stops, stop_s, summary
 from anima.supervisor.output import left_in
 from anima.supervisor.pidfile import read_pid_file, remove_pid_file, start_time, write_pid_file
 from anima.supervisor.records import Records
 from anima.supervisor.reload import Changes, compare
 from anima.supervisor.requests import matching
 from anima.supervisor.spawn import Spawner
-from anima.supervisor.spec import ChildSpec, Plan
+from anima.supervisor.spec import ChildSpec, Plan, Policy
 from anima.supervisor.upward import Upward
 
 
@@ -431,3 +431,51 @@ def test_the_library_of_the_root_is_light_to_import():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     ).stdout.split()
     assert not {"subprocess", "ctypes", "logging", *heavy} & set(loaded)
+
+
+# -- what systemd is told -----------------------------------------------------------------------------------------------------
+
+
+def vital(state: State, *, beat_at: float = 0.0, code: int = 0) -> Child:
+    spec = ChildSpec("journal", "journal", vital=True, beat_s=5.0, start_timeout_s=30.0)
+    return Child(spec, state=state, due=False, beat_at=beat_at, code=code)
+
+
+@pytest.mark.parametrize(
+    ("state", "ready"),
+    [(State.UP, True), (State.WAITING, False), (State.FAILED, False), (State.STARTING, False), (State.DOWN, True)],
+)
+def test_a_house_is_ready_only_with_what_it_cannot_do_without(state, ready):
+    assert is_truly_up([vital(state), child("agent:arya", State.UP)]) == ready
+    assert is_truly_up([child("mneme", State.FAILED), child("agent:arya", State.FAILED), vital(State.UP)])
+
+
+@pytest.mark.parametrize(
+    ("state", "silent_s", "code", "well"),
+    [
+        (State.UP, 4.0, 0, True),
+        (State.ABORTING, 17.0, 0, True),
+        (State.STARTING, 40.0, 0, True),
+        (State.WAITING, 60.0, 1, False),
+        (State.STARTING, 60.0, 0, False),
+        (State.FAILED, 60.0, 1, False),
+        (State.FAILED, 60.0, 78, True),
+        (State.DOWN, 600.0, 0, True),
+        (State.PAUSED, 600.0, 0, True),
+    ],
+)
+def test_the_watchdog_is_fed_while_the_journal_beats_or_is_brought_back_and_where_a_new_start_would_not_help(
+    state, silent_s, code, well
+):
+    assert is_well([vital(state, beat_at=1000.0, code=code), child("mneme", State.FAILED)], Policy(), 1000.0 + silent_s) == well
+
+
+def test_a_stop_takes_as_long_as_the_slowest_agent_and_then_each_of_the_others():
+    family = [
+        Child(ChildSpec("journal", "journal", stop_timeout_s=10)),
+        Child(ChildSpec("mneme", "mneme", stop_timeout_s=5)),
+        Child(ChildSpec("agent:a", "agent", parallel=True, stop_timeout_s=20)),
+        Child(ChildSpec("agent:b", "agent", parallel=True, stop_timeout_s=7)),
+    ]
+    assert stop_s(family) == 35
+    assert stop_s([]) == 0
