@@ -80,15 +80,14 @@ def restore(
     _check_empty(home)
     fresh = home.root / _RESTORING
     shutil.rmtree(fresh, ignore_errors=True)
-    made = not home.root.exists()
-    try:
+    begun = fresh if home.root.exists() else home.root
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, begun, ignore_errors=True)
         fresh.mkdir(mode=0o700, parents=True)
         unpacking = Unpacking(fresh, TOPS)
         manifest = read_archive(file, "house", unpacking.keep)
         unpacking.end()
-    except BaseException:
-        shutil.rmtree(home.root if made else fresh, ignore_errors=True)
-        raise
+        undo.pop_all()
     home.root.chmod(0o700)
     _move(fresh, home.root)
     print(f"the house at {home.root} is as it was at event {manifest['seq']:,}, on {_when(manifest['ts'])}")
@@ -105,17 +104,19 @@ def writing(file: Path, sort: str, *, force: bool) -> Iterator[IO[bytes]]:
 
     _check_writable(file, force=force)
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name[:100]}.", suffix=".part", delete=False) as part:
-            try:
-                yield part
-                part.flush()
-                os.fsync(part.fileno())
-                read_archive(Path(part.name), sort)
-                _check_writable(file, force=force)
-                os.replace(part.name, file)  # noqa: PTH105 - both are strings or paths, as they come
-            except BaseException:
-                os.unlink(part.name)  # noqa: PTH108
-                raise
+        with (
+            contextlib.ExitStack() as undo,
+            tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name[:100]}.", suffix=".part", delete=False) as part,
+        ):
+            fresh = Path(part.name)
+            undo.callback(fresh.unlink)
+            yield part
+            part.flush()
+            os.fsync(part.fileno())
+            read_archive(fresh, sort)
+            _check_writable(file, force=force)
+            fresh.replace(file)
+            undo.pop_all()
         fd = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
