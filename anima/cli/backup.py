@@ -86,12 +86,12 @@ def restore(
     begun = fresh if home.root.exists() else home.root
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, begun, ignore_errors=True)
-        fresh.mkdir(mode=0o700, parents=True)
+        home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.mkdir(mode=0o700)
         unpacking = Unpacking(fresh, TOPS)
         manifest = read_archive(file, "house", unpacking.keep)
         unpacking.end()
         undo.pop_all()
-    home.root.chmod(0o700)
     _move(fresh, home.root)
     print(f"the house at {home.root} is as it was at event {manifest['seq']:,}, on {_when(manifest['ts'])}")
     note(f"{_SECRETS}: put it to {home.secrets}, mode 600, if agents need it; then `animactl up --detach`")
