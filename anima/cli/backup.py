@@ -1,6 +1,7 @@
 """`backup` and `restore`: a house in one file, and back."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -28,6 +29,7 @@ TOPS = frozenset({*(each.partition("/")[0] for each in LIVING), WORKSPACE})
 
 _RESTORING = ".restoring"
 _MEMORY_BYTES = 8 * 1024 * 1024  # of one file that may change while it is read; a larger one waits in a temporary file
+_NICE = 10  # packing takes a processor for long; those who answer come first
 _SECRETS = "secrets.toml is not in a backup; keep it elsewhere, where only you can read it"
 
 
@@ -52,8 +54,9 @@ def backup(
     if not (home.config.exists() or home.agents.exists() or home.journal.exists()):
         raise Refused(f"there is no house at {home.root}; --home or ANIMA_HOME says where it is")
     begun = time.monotonic()
+    os.nice(_NICE)
     with writing(file, "house", force=force) as part, copied(home) as copies:
-        writer, living = Writer(part, "house"), Living(home.root, own=Path(part.name))
+        writer, living = Writer(part, "house"), Living(home.root, own=os.fstat(part.fileno()))
         for name, copy in copies.files.items():
             with copy.open("rb") as content:
                 writer.file(f"state/{name}.db", content, copy.stat().st_size, mtime=time.time())
@@ -80,16 +83,15 @@ def restore(
     _check_empty(home)
     fresh = home.root / _RESTORING
     shutil.rmtree(fresh, ignore_errors=True)
-    made = not home.root.exists()
-    try:
-        fresh.mkdir(mode=0o700, parents=True)
+    begun = fresh if home.root.exists() else home.root
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, begun, ignore_errors=True)
+        home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.mkdir(mode=0o700)
         unpacking = Unpacking(fresh, TOPS)
         manifest = read_archive(file, "house", unpacking.keep)
         unpacking.end()
-    except BaseException:
-        shutil.rmtree(home.root if made else fresh, ignore_errors=True)
-        raise
-    home.root.chmod(0o700)
+        undo.pop_all()
     _move(fresh, home.root)
     print(f"the house at {home.root} is as it was at event {manifest['seq']:,}, on {_when(manifest['ts'])}")
     note(f"{_SECRETS}: put it to {home.secrets}, mode 600, if agents need it; then `animactl up --detach`")
@@ -104,18 +106,19 @@ def writing(file: Path, sort: str, *, force: bool) -> Iterator[IO[bytes]]:
     from anima.cli.archive import read_archive
 
     _check_writable(file, force=force)
+    fresh = file.with_name(f".{file.name[:100]}.part")  # of one that was killed: the next one writes over it
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name[:100]}.", suffix=".part", delete=False) as part:
-            try:
-                yield part
-                part.flush()
-                os.fsync(part.fileno())
-                read_archive(Path(part.name), sort)
-                _check_writable(file, force=force)
-                os.replace(part.name, file)  # noqa: PTH105 - both are strings or paths, as they come
-            except BaseException:
-                os.unlink(part.name)  # noqa: PTH108
-                raise
+        with contextlib.ExitStack() as undo, open(os.open(fresh, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as part:  # noqa: PTH123
+            _alone(fresh, part, file)
+            undo.callback(fresh.unlink)
+            part.truncate()
+            yield part
+            part.flush()
+            os.fsync(part.fileno())
+            read_archive(fresh, sort)
+            _check_writable(file, force=force)
+            fresh.replace(file)
+            undo.pop_all()
         fd = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
@@ -124,6 +127,15 @@ def writing(file: Path, sort: str, *, force: bool) -> Iterator[IO[bytes]]:
     except OSError as error:
         where = error.filename if error.filename and not str(error.filename).endswith(".part") else file
         raise Unavailable(f"{where}: {error.strerror or error}; nothing was written") from error
+
+
+def _alone(fresh: Path, part: IO[bytes], file: Path) -> None:
+    """Raise Refused if another command writes this very file, or has just given it its name."""
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(fresh.stat(), os.fstat(part.fileno())):
+            return
+    raise Refused(f"another command is writing {file}; wait for it, or write elsewhere")
 
 
 def _check_writable(file: Path, *, force: bool) -> None:
@@ -143,7 +155,7 @@ class Living:
     """
 
     root: Path
-    own: Path | None = None
+    own: os.stat_result | None = None
     left_out: dict[str, int] = field(default_factory=dict)
 
     def add(self, writer: "Writer", top: str) -> None:
@@ -167,7 +179,7 @@ class Living:
             self._link(writer, place, path)
         elif not stat.S_ISREG(told.st_mode):
             self._leave_out("neither files nor folders")
-        elif self.own is None or not _same(place, self.own):
+        elif self.own is None or not os.path.samestat(told, self.own):
             self._file(writer, place, path)
         return []
 
@@ -190,10 +202,6 @@ class Living:
 
     def _leave_out(self, sort: str) -> None:
         self.left_out[sort] = self.left_out.get(sort, 0) + 1
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.name == other.name and one.samefile(other)
 
 
 def _check_empty(home: Home) -> None:

@@ -51,7 +51,8 @@ def copied(home: Home) -> Iterator[Copies]:
 
     Raises Unavailable if an owner is away, there is no space, or a house is just starting; Refused if a copy is not sound.
     """
-    needed = sum(each.stat().st_size for each in databases(home).values() if each.exists())
+    files = (each.with_name(each.name + end) for each in databases(home).values() for end in ("", "-wal"))
+    needed = sum(each.stat().st_size for each in files if each.exists())
     free = shutil.disk_usage(home.root).free
     if needed > free:
         raise Unavailable(f"the copies need {needed:,} bytes below {home.state}, where {free:,} are free; make some space")

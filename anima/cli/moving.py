@@ -5,6 +5,7 @@ memories as they are, for what they were made of does not tell all (a mood is as
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -66,7 +67,7 @@ def export_agent(
     root.agent_process(home, name)
     with writing(file, "agent", force=force) as part, tempfile.TemporaryFile() as history:
         life = live.run(home, lambda bus: _read_life(cast("Client", bus), name, history))
-        writer, living = Writer(part, "agent"), Living(home.root, own=Path(part.name))
+        writer, living = Writer(part, "agent"), Living(home.root, own=os.fstat(part.fileno()))
         size = history.tell()
         history.seek(0)
         writer.file(HISTORY, history, size)

@@ -49,6 +49,8 @@ class Clerk:
 
     async def remember(self) -> None:
         """Read what happened while nobody did; who overspent meanwhile is frozen now. Waits for the journal."""
+        for moved in (await self._bus.read(Query(kinds=("agent_adopted",)), timeout_s=math.inf)).events:
+            self._elsewhere[moved.agent] = moved.data["until"]
         spenders: dict[str, Event] = {}
         more = True
         while more:
@@ -58,7 +60,7 @@ class Clerk:
                 self._seen = 0
                 continue
             for each in page.events:
-                if self._take(each):
+                if self._take(each) and each.seq > self._elsewhere.get(each.agent, 0):
                     spenders[each.agent] = each
                 elif each.kind in ("agent_frozen", "agent_thawed"):
                     spenders.pop(each.agent, None)

@@ -49,6 +49,7 @@ class Hearts:
         self._told: list[Event] = []  # to be appended after the next commit
         self._heard: list[str] = []
         self._unfinished: set[str] = set()  # agents that are folded anew; a death meanwhile begins again with them
+        self._elsewhere: dict[str, int] = {}  # by agent that moved here, up to where it lived elsewhere: what it felt is told
         self._seen, self._told_seq = diary.cursor()
         self._leaps = 0  #: of the journal's clock, backwards
         self._last_ts = 0.0
@@ -58,6 +59,8 @@ class Hearts:
 
         Who was folded with other settings than today's is folded again from the beginning.
         """
+        for each in (await self._bus.read(Query(kinds=("agent_adopted",)), timeout_s=math.inf)).events:
+            self._elsewhere[each.agent] = each.data["until"]
         stale: list[str] = []
         for name, digest, packed in self._diary.beings():
             try:
@@ -98,7 +101,8 @@ class Hearts:
 
     async def _hear(self, heard: Event) -> None:
         """Ask the packages what they find in it, then fold it; nothing is written down between folding and moving on."""
-        ask = self._packages and heard.seq > self._told_seq and heard.agent and heard.kind in READS
+        fresh = heard.seq > max(self._told_seq, self._elsewhere.get(heard.agent, 0))
+        ask = self._packages and fresh and heard.agent and heard.kind in READS
         found = await self._packages.felt(heard) if ask else []
         self.take(heard)
         self._told += found
@@ -107,10 +111,10 @@ class Hearts:
     def take(self, heard: Event) -> None:
         """Fold one event; a malformed one is named in the log and left out."""
         if heard.kind == "agent_adopted":
-            self._last_ts = 0.0  # what follows happened long before what was heard so far
+            self._elsewhere[heard.agent] = heard.data["until"]
         if not heard.agent or heard.kind not in READS:
             return
-        if heard.ts < self._last_ts:
+        if heard.ts < self._last_ts and heard.seq > self._elsewhere.get(heard.agent, 0):
             self._leaps += 1
         self._last_ts = max(self._last_ts, heard.ts)
         nature = self.nature(heard.agent)

@@ -205,6 +205,15 @@ def test_an_archive_gets_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
         Writer(part, "house").end()
     assert read_archive(file, "house")["members"] == []
     assert file.stat().st_mode & 0o777 == 0o600
+    other = tmp_path / "other"
+    with writing(other, "house", force=False) as part:
+        Writer(part, "house").end()
+        with pytest.raises(Refused, match="another command is writing"), writing(other, "house", force=True):
+            pytest.fail("two write one file")
+    (tmp_path / ".other.part").write_bytes(b"of one that was killed" * 1_000)
+    with writing(other, "house", force=True) as part:
+        Writer(part, "house").end()
+    assert {each.name for each in tmp_path.iterdir()} == {"house.tar.gz", "other"}
     for path, said in ((tmp_path / "away" / "x", "there is no directory"), (tmp_path, "is a directory")):
         with pytest.raises(Refused, match=said), writing(path, "house", force=True):
             pytest.fail("it cannot be written")

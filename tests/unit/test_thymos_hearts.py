@@ -29,12 +29,13 @@ from anima.psyche.archetypes import archetype, named
 from anima.psyche.soul import GrowingSoul
 from anima.store.database import open_database
 from anima.thymos.answers import Answers
+from anima.thymos.being import newborn
 from anima.thymos.decay import halved
 from anima.thymos.diary import Diary
 from anima.thymos.hearts import Hearts
 from anima.thymos.natures import nature, usual
 from anima.thymos.subscribers import Subscribers
-from anima.wire.events import Event, SoulChanged, Stimulus, ToolCall, ToolResponse, TurnEnded, UserMessage, event
+from anima.wire.events import AgentAdopted, Event, SoulChanged, Stimulus, ToolCall, ToolResponse, TurnEnded, UserMessage, event
 from anima.wire.feelings import HORMONES, STIMULI, write_gains
 from tests.unit.test_agent_ends import Arya
 
@@ -380,3 +381,23 @@ async def test_a_disk_that_is_full_ends_the_process_also_while_nothing_happens(
         with pytest.raises(Unavailable, match="full"):
             async with asyncio.timeout(10):
                 await hearts.write()
+
+
+async def test_what_an_agent_felt_in_another_house_is_felt_here_and_nobody_is_asked_about_it_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+    bodies = (("bran", 999_000.0, UserMessage("hm")), ("arya", 500.0, AgentAdopted(2, 4)))
+    there = (("arya", 500.0, UserMessage("well done, thank you!")), ("arya", 800.0, Stimulus("threat")))
+    made = [(event(body, agent=agent, session="main", source="cli"), ts) for agent, ts, body in (*bodies, *there)]
+    world = World(tmp_path)
+    world.packages = Subscribers({"good": lambda happened: asked.append(happened.seq)})  # type: ignore[dict-item]
+    world.bus.recall(dataclasses.replace(each, seq=seq, ts=ts) for seq, (each, ts) in enumerate(made, 1))
+    with world.thymos() as (hearts, _):
+        await hearts.remember()
+        await world.happens(UserMessage("and now?"))
+        await lived(world.bus, hearts)
+        alone = newborn(hearts.nature("arya"), SOULS)
+        for each in world.bus.events[2:]:
+            alone.take(each, hearts.nature("arya"))
+        assert hearts.being("arya").heart == alone.heart
+        assert hearts.status == "idle", "no clock went back"
+    assert asked == [1, 5]
