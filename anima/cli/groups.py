@@ -9,7 +9,7 @@ GROUPS = {
     "Hands": ("tools", "tool", "approvals", "approve", "deny", "answer", "intents", "jobs"),
     "Agents": ("create", "list", "start", "stop", "restart", "pause", "resume", "reset", "budget", "freeze", "thaw"),
     "Mind": ("memory", "thymos", "psyche"),
-    "House": ("up", "down", "status", "reload", "config", "models", "doctor"),
+    "House": ("up", "down", "status", "reload", "upgrade", "config", "models", "doctor"),
     "What happened": ("events", "logs", "audit", "replay"),
 }
 

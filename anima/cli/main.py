@@ -34,6 +34,7 @@ from anima.cli import (
     talk,
     thymos,
     tools,
+    upgrade,
     viewport,
 )
 from anima.cli.groups import Grouped
@@ -86,6 +87,7 @@ for _command, _name in (
     (budget.thaw, "thaw"),
     (replay.replay, "replay"),
     (house.reload, "reload"),
+    (upgrade.upgrade, "upgrade"),
 ):
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")

@@ -25,6 +25,7 @@ class Child:
     notify_fd: int = -1
     output_fd: int = -1
     incarnation: int = 0
+    generation: int = 0  #: of the code it runs, see reexec.py
     restarts: int = 0  #: without anybody's order
     forked_at: float = 0.0
     ready_at: float = 0.0  #: 0 until it says READY=1
@@ -76,6 +77,7 @@ class Child:
             "status": self.status if alive else "",
             "reason": self.reason,
             "incarnation": self.incarnation,
+            "generation": self.generation,
         }
 
 

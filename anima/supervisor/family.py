@@ -20,6 +20,7 @@ from anima.supervisor.lifecycle import GONE, TABLE, Action, Event, State
 from anima.supervisor.logfile import LogFile
 from anima.supervisor.policy import Again, Bucket, Death, Finished, GivenUp, History, judge, take, wait_s
 from anima.supervisor.records import Records
+from anima.supervisor.reexec import Tree
 from anima.supervisor.spawn import Spawner
 from anima.supervisor.spec import Policy
 from anima.supervisor.watch import READ, Watch
@@ -51,6 +52,7 @@ class Family:
         self._house = house
         self.policy = policy
         self.children: dict[str, Child] = {}
+        self.generation = 1  #: of the code in force; who was forked by another runs other code
         self.stopping = False  #: the house goes down: nobody is born or restarted any more
         self.changed = True  #: some state changed since whoever looks at this took it back
         self._by_pid: dict[int, Child] = {}
@@ -90,6 +92,21 @@ class Family:
         self.changed = True
         self._acts[action](child)
         return action
+
+    # -- going on in other code -----------------------------------------------------------------------------------------
+
+    def hand_on(self) -> Tree:
+        """Everything the code that goes on must know."""
+        return Tree(tuple(self.children.values()), self.policy, self.generation, self._bucket, self._judged_at)
+
+    def take_over(self, tree: Tree) -> None:
+        """Go on with `tree` as if it had always been here; whoever said something meanwhile is heard."""
+        self.generation, self._bucket, self._judged_at = tree.generation, tree.bucket, tree.judged_at
+        self.children = {child.name: child for child in tree.children}
+        self._by_pid = {child.pid: child for child in tree.children if child.pid}
+        for child in self._by_pid.values():
+            if not child.ready_at:
+                self._await(child)
 
     # -- what the loop calls --------------------------------------------------------------------------------------------
 
@@ -229,7 +246,7 @@ class Family:
         house, spec = self._house, child.spec
         fork = house.spawner.may_fork(self.policy.spawn)
         if fork:
-            for failure in house.spawner.preload(spec):
+            for failure in house.spawner.preload(*spec.preload):
                 house.say.warning(f"{child.name}: {failure}; it will meet the same")
             fork = house.spawner.may_fork(self.policy.spawn)
         if not fork and self.policy.spawn != "exec" and sys.platform == "linux":
@@ -242,15 +259,19 @@ class Family:
             self.tell(child, Event.UNBORN)
             return
         child.pid, child.pidfd, child.notify_fd, child.output_fd = born.pid, born.pidfd, born.notify_fd, born.output_fd
-        child.incarnation += 1
+        child.incarnation, child.generation = child.incarnation + 1, self.generation
         child.forked_at, child.ready_at, child.killed_at = now, 0.0, 0.0
         child.cause = child.status = child.last_words = ""
         child.unborn = 0
         child.deadline = now + spec.start_timeout_s
         self._by_pid[child.pid] = child
-        house.watch.listen(child.notify_fd, READ, lambda: self.listen_to(child))
+        self._await(child)
         house.records.add("started", name=child.name, pid=child.pid, incarnation=child.incarnation)
         house.say.info(f"{child.name} started (pid {child.pid})")
+
+    def _await(self, child: Child) -> None:
+        """Until it is READY, each of its words is heard at once."""
+        self._house.watch.listen(child.notify_fd, READ, lambda: self.listen_to(child))
 
     def _rebirth(self, child: Child) -> None:
         self._forget(child)

@@ -6,31 +6,34 @@ Nothing here knows what a child does. What is kept alive comes from `load`, what
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 import anima
 from anima.clock import SYSTEM
-from anima.errors import AnimaError, ConfigError, Exit
+from anima.errors import AnimaError, ConfigError, Exit, Refused
 from anima.paths import Home
 from anima.supervisor import kernel, orphans, pidfile
 from anima.supervisor.family import Family, House
 from anima.supervisor.lifecycle import Event
-from anima.supervisor.listener import Listener, Reply
+from anima.supervisor.listener import Listener, Reply, open_door
 from anima.supervisor.lock import prepare, take_lock
 from anima.supervisor.logfile import LogFile
 from anima.supervisor.order import is_born, next_births, next_stops, summary
 from anima.supervisor.prologue import Become
 from anima.supervisor.records import Records
+from anima.supervisor.reexec import Launch, State, hand_on, release_signals, signals_held_back, take_over
 from anima.supervisor.reload import adopt
 from anima.supervisor.requests import Requests, describe
 from anima.supervisor.spawn import Spawner
-from anima.supervisor.spec import Plan
+from anima.supervisor.spec import Plan, Policy
+from anima.supervisor.upgrade import Means, Upgrade
 from anima.supervisor.upward import Upward
 from anima.supervisor.watch import Watch
 
@@ -40,18 +43,24 @@ _STRAYS_TOLD_MAX = 16  # by name, at a time
 _STRAYS_PATIENCE_S = 5.0  # how long the last orphans may take to die at the end
 
 
+@dataclass(frozen=True)
+class Program:
+    """What the root is the root of."""
+
+    load: Callable[[], Plan]  #: reads the plan; ConfigError if it is wrong
+    become: Become  #: the life of a forked child
+    child_argv: list[str]  #: leads the same life in a fresh interpreter; `--boot-fd N` is added
+    root_argv: tuple[str, ...]  #: starts this very root; `--state-fd N` is added where it goes on in other code
+    modules: tuple[str, ...] = ()  #: what `load` and `become` import
+
+
 class Root:
-    """One house alive.
+    """One house alive; one that goes on where other code left off, if that handed on its state through `state_fd`."""
 
-    `load` reads the plan (ConfigError if it is wrong), `become` is the life of a forked child, `exec_argv` the command
-    that leads the same life in a fresh interpreter; `--boot-fd N` is added to it.
-    """
-
-    def __init__(self, home: Home, load: Callable[[], Plan], become: Become, exec_argv: list[str]) -> None:
+    def __init__(self, home: Home, program: Program, state_fd: int = -1) -> None:
         self._home = home
-        self._load = load
-        self._become = become
-        self._exec_argv = exec_argv
+        self._program = program
+        self._state_fd = state_fd
         self._records = Records()
         self._say = LogFile(home.log_file("supervisor"))
         self._upward = Upward(os.environ)
@@ -73,24 +82,23 @@ class Root:
         """Lead the whole life, from the lock to the last orphan. The exit code says how it went; errors are logged."""
         _open_standard_fds()
         try:
+            handed = None if self._state_fd < 0 else take_over(self._state_fd)
             prepare(self._home)
-            lock = take_lock(self._home)
+            self._lock = handed.lock_fd if handed else take_lock(self._home)
         except AnimaError as error:
             sys.stderr.write(f"{error}\n")
             return error.exit
         try:
-            plan = self._load()
-            return self._live(plan)
+            return self._live(handed)
         except AnimaError as error:
             self._say.error(f"{error}")
             self._upward.say(f"STATUS={error}")
             return error.exit
         finally:
-            os.close(lock)
+            os.close(self._lock)
 
-    def _live(self, plan: Plan) -> Exit:
-        with self._organs(plan):
-            self._say.info(f"the house at {self._home.root} wakes (pid {os.getpid()})")
+    def _live(self, handed: State | None) -> Exit:
+        with self._begun() if handed is None else self._resumed(handed):
             woke = time.monotonic()
             while not self._over():
                 before = time.monotonic()
@@ -104,26 +112,62 @@ class Root:
         return Exit.OK if not self._family.alive() else Exit.BUG
 
     @contextmanager
-    def _organs(self, plan: Plan) -> Iterator[None]:
+    def _begun(self) -> Iterator[None]:
+        """A house that wakes."""
+        plan = self._program.load()
+        self._strangers = orphans.direct_children()
+        with self._organs(plan.policy, _raise_open_files()) as house:
+            adopt(self._family, plan)
+            self._upgrade = Upgrade(house, self._family, self._means(), None, 1)
+            self._listen(open_door(self._home))
+            self._say.info(f"the house at {self._home.root} wakes (pid {os.getpid()})")
+            yield
+
+    @contextmanager
+    def _resumed(self, handed: State) -> Iterator[None]:
+        """A house that other code kept alive until a moment ago; nobody in it may notice the difference."""
+        self._records = Records(handed.diary)
+        self._started, self._born, self._told = handed.started, handed.born, handed.told
+        self._ping_at, self._reload_at = handed.ping_at, handed.reload_at
+        self._strangers, self._killed = set(handed.strangers), set(handed.killed)
+        with self._organs(handed.tree.policy, handed.nofile) as house:
+            self._family.take_over(handed.tree)
+            means = self._means(handed.loaded)
+            self._upgrade = Upgrade(house, self._family, means, handed.course, handed.newest)
+            self._listen(socket.socket(fileno=handed.door_fd))
+            self._listener.take_over(handed.clients, self._requests.promise)
+            self._watch.died = True  # whoever ended meanwhile waits to be reaped
+            release_signals()
+            yield
+
+    @contextmanager
+    def _organs(self, policy: Policy, nofile: int) -> Iterator[House]:
         """Everything the loop needs, given back in the opposite order."""
         self._watch = Watch()
-        nofile = _raise_open_files()
         kernel.adopt_orphans()
-        self._strangers = orphans.direct_children()
-        spawner = Spawner(self._home, self._become, self._exec_argv, nofile)
-        house = House(self._home, self._watch, spawner, self._records, self._say, SYSTEM)
-        self._family = Family(house, plan.policy)
-        adopt(self._family, plan)
-        requests = Requests(self._family, self._status, self._reload, self._go_down)
+        self._spawner = Spawner(self._home, self._program.become, self._program.child_argv, nofile)
+        house = House(self._home, self._watch, self._spawner, self._records, self._say, SYSTEM)
+        self._family = Family(house, policy)
         pid_path = self._home.pid_file("supervisor")
         try:
-            self._listener = Listener(self._home, self._watch, self._records, requests.answer, spawner.reserve, SYSTEM)
             pidfile.write_pid_file(pid_path)
-            yield
+            yield house
             self._listener.close()
         finally:
             pidfile.remove_pid_file(pid_path, os.getpid())
             self._watch.close()
+
+    def _means(self, loaded: tuple[str, ...] = ()) -> Means:
+        launch = Launch(self._program.root_argv, os.environ.get("PYTHONPATH", ""))
+        return Means(launch, self._snapshot, self._program.load, (*self._program.modules, *loaded))
+
+    def _listen(self, door: socket.socket) -> None:
+        family, upgrade = self._family, self._upgrade
+        door.setblocking(False)
+        self._door = door
+        self._requests = Requests(family, self._status, self._reload, self._go_down, upgrade.ask)
+        answer, reserve = self._requests.answer, self._spawner.reserve
+        self._listener = Listener(door, self._watch, self._records, answer, reserve, SYSTEM)
 
     # -- one turn ---------------------------------------------------------------------------------------------------------
 
@@ -143,13 +187,17 @@ class Root:
         self._family.bid_farewell()
         if self._stray_check_at is not None and self._stray_check_at <= time.monotonic():
             self._kill_strays()
+        self._upgrade.turn()
         self._listener.turn()
         self._speak_upward(now)
+        if self._upgrade.leaving:
+            self._leave(self._upgrade.leaving)
 
     def _next_wake(self) -> float | None:
         """The earliest moment anybody needs the loop; now, if there is more to do at once."""
         now = time.monotonic()
         moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._stray_check_at]
+        moments.append(self._upgrade.next_wake())
         if self._upward.beat_s:
             moments.append(self._ping_at)
         if self._family.stopping:
@@ -177,7 +225,7 @@ class Root:
         if self._watch.reload:
             self._watch.reload = False
             self._reload_at = max(now, self._reloaded_at + _RELOAD_GAP_S)
-        if self._reload_at is not None and self._reload_at <= now:
+        if self._reload_at is not None and self._reload_at <= now and not self._upgrade.course:
             with suppress(ConfigError):  # logged by _reload, and nobody else waits for the answer
                 self._reload()
 
@@ -194,7 +242,9 @@ class Root:
                 break
             self._strangers.discard(pid)
             self._killed.discard(pid)
-            self._family.bury(pid, os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            self._upgrade.bury(pid, code)
+            self._family.bury(pid, code)
             self._stray_check_at = max(time.monotonic(), self._strays_checked_at + _STRAYS_GAP_S)
 
     def _kill_strays(self) -> None:
@@ -202,7 +252,7 @@ class Root:
         self._stray_check_at = None
         self._strays_checked_at = time.monotonic()
         found = {}
-        for pid in orphans.direct_children() - self._family.known_pids() - self._strangers:
+        for pid in orphans.direct_children() - self._family.known_pids() - self._strangers - {self._upgrade.pid}:
             command = orphans.command_of(pid)
             if command is not None and pid not in self._killed:
                 with suppress(ProcessLookupError):
@@ -229,6 +279,39 @@ class Root:
         left = orphans.direct_children() - self._strangers
         return not left or now > self._empty_at + _STRAYS_PATIENCE_S
 
+    # -- going on in other code -------------------------------------------------------------------------------------------
+
+    def _snapshot(self) -> State:
+        now = time.monotonic()
+        return State(
+            lock_fd=self._lock,
+            door_fd=self._door.fileno(),
+            tree=self._family.hand_on(),
+            diary=self._records.hand_on(),
+            started=self._started,
+            nofile=self._spawner.nofile,
+            clients=self._listener.hand_on(self._requests.noted),
+            born=self._born,
+            told=self._told,
+            ping_at=self._ping_at,
+            reload_at=now if self._watch.reload else self._reload_at,
+            strangers=tuple(self._strangers),
+            killed=tuple(self._killed),
+            loaded=self._spawner.loaded,
+            newest=self._upgrade.newest,
+            course=self._upgrade.course,
+        )
+
+    def _leave(self, launch: Launch) -> None:
+        """Become `launch`. Returns only if somebody wants the house to stop, which comes first, or if it cannot be started."""
+        with signals_held_back():
+            if self._watch.stops > self._stops_heeded:
+                return
+            try:
+                hand_on(self._snapshot(), launch)
+            except OSError as error:
+                self._upgrade.failed(error)
+
     # -- what the root is asked ---------------------------------------------------------------------------------------------
 
     def _go_down(self) -> None:
@@ -240,14 +323,20 @@ class Root:
         for child in self._family.children.values():
             child.due = False
         self._records.add("stopping", name="supervisor", reason="going down")
+        self._upgrade.stop()
 
     def _reload(self) -> Reply:
-        """Live by the configuration as it is now. Raises ConfigError, and leaves everything as it was, if it is wrong."""
+        """Live by the configuration as it is now. Raises ConfigError, and leaves everything as it was, if it is wrong.
+
+        Raises Refused during an upgrade: who is restarted, and when, would be decided in two places.
+        """
+        if self._upgrade.course:
+            raise Refused("an upgrade is under way; reload when it is over")
         self._reload_at = None
         self._reloaded_at = time.monotonic()
         self._upward.reloading()
         try:
-            plan = self._load()
+            plan = self._program.load()
         except ConfigError as error:
             self._say.error(f"the configuration is wrong, the old one stays in force: {error}")
             raise
@@ -274,6 +363,7 @@ class Root:
                 "version": anima.__version__,
                 "uptime_s": round(now - self._started, 3),
                 "state": "stopping" if self._down else "running" if self._born else "starting",
+                "generation": self._family.generation,
             },
         )
 

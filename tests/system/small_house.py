@@ -18,7 +18,8 @@ from anima.errors import ConfigError, Unavailable
 from anima.paths import Home
 from anima.supervisor.boot import Boot
 from anima.supervisor.prologue import live_by_exec
-from anima.supervisor.root import Root
+from anima.supervisor.reexec import read
+from anima.supervisor.root import Program, Root
 from anima.supervisor.spec import ChildSpec, Plan, Policy
 
 _terms: list[int] = []
@@ -166,7 +167,20 @@ def main() -> int:
     home = Home(Path(sys.argv[1]), Path(sys.argv[1]) / "run")
     if "--thread" in sys.argv:
         threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
-    return Root(home, lambda: load(home), become, [sys.executable, __file__]).run()
+    state_fd = int(sys.argv[sys.argv.index("--state-fd") + 1]) if "--state-fd" in sys.argv else -1
+    if "--preflight" in sys.argv:
+        return preflight(home, state_fd)
+    program = Program(lambda: load(home), become, [sys.executable, __file__], (sys.executable, __file__, sys.argv[1]))
+    return Root(home, program, state_fd).run()
+
+
+def preflight(home: Home, state_fd: int) -> int:
+    """As the house's own: what is in `refuse` in the home is wrong with the new code."""
+    read(state_fd)
+    refuse = home.root / "refuse"
+    error = refuse.read_text() if refuse.exists() else ""
+    print(json.dumps({"error": error, "version": "2", "where": str(Path(__file__).parent), "notes": []}))
+    return 0
 
 
 if __name__ == "__main__":
