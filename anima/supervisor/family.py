@@ -140,17 +140,9 @@ class Family:
         cause, reason = end_cause(child), end_reason(child)
         self._release(child)
         child.reason = reason
-        self._house.records.add(
-            "ended",
-            name=child.name,
-            pid=pid,
-            incarnation=child.incarnation,
-            exit=code if code >= 0 else -1,
-            signal=-code if code < 0 else 0,
-            cause=cause,
-            reason=reason,
-            uptime_s=round(now - child.forked_at, 3),
-        )
+        told = {"exit": max(code, -1), "signal": max(-code, 0), "cause": cause, "reason": reason}
+        uptime_s = round(now - child.forked_at, 3)
+        self._house.records.add("ended", name=child.name, pid=pid, incarnation=child.incarnation, **told, uptime_s=uptime_s)
         tone = self._house.say.info if cause == "stop" else self._house.say.warning
         tone(f"{child.name} ended (pid {pid}): {reason}")
         child.pid = 0
@@ -258,12 +250,7 @@ class Family:
             child.reason = f"the system gives no process for it: {error.strerror}"
             self.tell(child, Event.UNBORN)
             return
-        child.pid, child.pidfd, child.notify_fd, child.output_fd = born.pid, born.pidfd, born.notify_fd, born.output_fd
-        child.incarnation, child.generation = child.incarnation + 1, self.generation
-        child.forked_at, child.ready_at, child.killed_at = now, 0.0, 0.0
-        child.cause = child.status = child.last_words = ""
-        child.unborn = 0
-        child.deadline = now + spec.start_timeout_s
+        child.begin(born, now, self.generation)
         self._by_pid[child.pid] = child
         self._await(child)
         house.records.add("started", name=child.name, pid=child.pid, incarnation=child.incarnation)
@@ -401,9 +388,5 @@ class Family:
         house.watch.forget(child.notify_fd)
         if left := output.left_in(child.output_fd):
             logfile.append(house.home.log_file(child.name), logfile.output_lines(left, child.name, house.clock.now()))
-        for fd in (child.notify_fd, child.output_fd, child.pidfd):
-            if fd >= 0:
-                os.close(fd)
-        child.notify_fd = child.output_fd = child.pidfd = -1
-        child.deadline = None
+        child.let_go()
         pidfile.remove_pid_file(house.home.pid_file(child.name), child.pid)

@@ -5,7 +5,6 @@ Nothing here knows what a child does. What is kept alive comes from `load`, what
 
 import os
 import resource
-import signal
 import socket
 import sys
 import time
@@ -13,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import islice
 
 import anima
 from anima.clock import SYSTEM
@@ -33,13 +31,12 @@ from anima.supervisor.reload import adopt
 from anima.supervisor.requests import Requests, describe
 from anima.supervisor.spawn import Spawner
 from anima.supervisor.spec import Plan, Policy
+from anima.supervisor.strays import Strays
 from anima.supervisor.upgrade import Means, Upgrade
 from anima.supervisor.upward import Upward
 from anima.supervisor.watch import Watch
 
 _RELOAD_GAP_S = 0.2  # a hundred HUPs in a second are a few reloads
-_STRAYS_GAP_S = 0.1  # looking for orphans reads /proc; when thousands die, once for many of them
-_STRAYS_TOLD_MAX = 16  # by name, at a time
 _STRAYS_PATIENCE_S = 5.0  # how long the last orphans may take to die at the end
 
 
@@ -73,10 +70,7 @@ class Root:
         self._reload_at: float | None = None
         self._reloaded_at = 0.0
         self._empty_at: float | None = None  #: when the last child was gone
-        self._stray_check_at: float | None = None
-        self._strays_checked_at = 0.0
-        self._killed: set[int] = set()  #: orphans sent KILL and not yet reaped
-        self._strangers: set[int] = set()  #: children this process had before it became the root
+        self._strays = Strays(self._records, self._say)
 
     def run(self) -> Exit:
         """Lead the whole life, from the lock to the last orphan. The exit code says how it went; errors are logged."""
@@ -115,7 +109,7 @@ class Root:
     def _begun(self) -> Iterator[None]:
         """A house that wakes."""
         plan = self._program.load()
-        self._strangers = orphans.direct_children()
+        self._strays.strangers = orphans.direct_children()
         with self._organs(plan.policy, _raise_open_files()) as house:
             adopt(self._family, plan)
             self._upgrade = Upgrade(house, self._family, self._means(), None, 1)
@@ -129,7 +123,7 @@ class Root:
         self._records = Records(handed.diary)
         self._started, self._born, self._told = handed.started, handed.born, handed.told
         self._ping_at, self._reload_at = handed.ping_at, handed.reload_at
-        self._strangers, self._killed = set(handed.strangers), set(handed.killed)
+        self._strays = Strays(self._records, self._say, set(handed.strangers), set(handed.killed))
         with self._organs(handed.tree.policy, handed.nofile) as house:
             self._family.take_over(handed.tree)
             means = self._means(handed.loaded)
@@ -185,7 +179,7 @@ class Root:
             for child in next_births(list(self._family.children.values())):
                 self._family.tell(child, Event.START)
         self._family.bid_farewell()
-        if self._stray_check_at is not None and self._stray_check_at <= time.monotonic():
+        if self._strays.due_at is not None and self._strays.due_at <= time.monotonic():
             self._kill_strays()
         self._upgrade.turn()
         self._listener.turn()
@@ -196,7 +190,7 @@ class Root:
     def _next_wake(self) -> float | None:
         """The earliest moment anybody needs the loop; now, if there is more to do at once."""
         now = time.monotonic()
-        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._stray_check_at]
+        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._strays.due_at]
         moments.append(self._upgrade.next_wake())
         if self._upward.beat_s:
             moments.append(self._ping_at)
@@ -240,31 +234,13 @@ class Root:
                 break
             if pid == 0:
                 break
-            self._strangers.discard(pid)
-            self._killed.discard(pid)
+            self._strays.reaped(pid)
             code = os.waitstatus_to_exitcode(status)
             self._upgrade.bury(pid, code)
             self._family.bury(pid, code)
-            self._stray_check_at = max(time.monotonic(), self._strays_checked_at + _STRAYS_GAP_S)
 
     def _kill_strays(self) -> None:
-        """End those who hang on to us without being of the family: an orphan belongs to nobody."""
-        self._stray_check_at = None
-        self._strays_checked_at = time.monotonic()
-        found = {}
-        for pid in orphans.direct_children() - self._family.known_pids() - self._strangers - {self._upgrade.pid}:
-            command = orphans.command_of(pid)
-            if command is not None and pid not in self._killed:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)  # our own child, not yet reaped: the PID cannot mean anyone else
-                    found[pid] = command
-        self._killed |= found.keys()
-        for pid, command in islice(found.items(), _STRAYS_TOLD_MAX):
-            reason = f"'{command}' was left behind by a process of the house; killed"
-            self._records.add("stray", name="", pid=pid, reason=reason)
-            self._say.warning(f"pid {pid}: {reason}")
-        if len(found) > _STRAYS_TOLD_MAX:
-            self._say.warning(f"and {len(found) - _STRAYS_TOLD_MAX} more")
+        self._strays.kill(self._family.known_pids() | {self._upgrade.pid})
 
     def _over(self) -> bool:
         """Whether nothing is left to wait for."""
@@ -276,8 +252,7 @@ class Root:
         if self._empty_at is None:
             self._empty_at = now
             self._kill_strays()
-        left = orphans.direct_children() - self._strangers
-        return not left or now > self._empty_at + _STRAYS_PATIENCE_S
+        return not self._strays.left() or now > self._empty_at + _STRAYS_PATIENCE_S
 
     # -- going on in other code -------------------------------------------------------------------------------------------
 
@@ -295,8 +270,8 @@ class Root:
             told=self._told,
             ping_at=self._ping_at,
             reload_at=now if self._watch.reload else self._reload_at,
-            strangers=tuple(self._strangers),
-            killed=tuple(self._killed),
+            strangers=tuple(self._strays.strangers),
+            killed=tuple(self._strays.killed),
             loaded=self._spawner.loaded,
             newest=self._upgrade.newest,
             course=self._upgrade.course,

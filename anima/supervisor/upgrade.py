@@ -45,6 +45,7 @@ class Upgrade:
         self.course = course
         self.newest = newest  #: number of the newest generation of code
         self.leaving: Launch | None = None
+        self._here = family.generation  # of the code that runs this
         self._ahead = list(means.modules) if course else []
         self._planned = course is None
         self._preflight: Preflight | None = None
@@ -113,9 +114,12 @@ class Upgrade:
 
     def failed(self, error: OSError) -> None:
         """The kernel did not start the other code: everything is as it was."""
-        argv = self.leaving.argv[0] if self.leaving else ""
-        self.leaving = None
-        self._end(f"{argv} cannot be started: {error.strerror}; everything goes on as it was")
+        python = self.leaving.argv[0] if self.leaving else ""
+        self.leaving, self._family.generation = None, self._here
+        if self.course and self.course.returning:
+            self._judge_return(self.course, Report(f"{python} cannot be started: {error.strerror}"))
+        else:
+            self._end(f"{python} cannot be started: {error.strerror}; everything goes on as it was")
 
     # -- the preflight ----------------------------------------------------------------------------------------------------
 

@@ -111,6 +111,22 @@ def die_once(boot: Boot, _: str) -> None:
         os._exit(1)
 
 
+def die_in(_boot: Boot, environment: str) -> None:
+    """Be of no use in the code of this environment."""
+    if environment in sys.executable:
+        os._exit(1)
+
+
+def die_if(boot: Boot, file: str) -> None:
+    if (Path(boot.home) / file).exists():
+        os._exit(1)
+
+
+def hang_in(_boot: Boot, environment: str) -> None:
+    if environment in sys.executable:
+        time.sleep(1000)
+
+
 WORDS = {
     "ready": lambda boot, _: say(boot, "READY=1"),
     "say": say,
@@ -132,6 +148,9 @@ WORDS = {
     "unavailable": unavailable,
     "misconfigured": misconfigured,
     "die-once": die_once,
+    "die-in": die_in,
+    "die-if": die_if,
+    "hang-in": hang_in,
     "bug": lambda _, text: {}[text],
     "abort": lambda _boot, _text: os.abort(),
 }
@@ -167,6 +186,8 @@ def main() -> int:
     home = Home(Path(sys.argv[1]), Path(sys.argv[1]) / "run")
     if "--thread" in sys.argv:
         threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+    while "--state-fd" in sys.argv and "--preflight" not in sys.argv and (home.root / "slow").exists():
+        time.sleep(0.01)  # between two codes; a test looks what becomes of those who act now
     state_fd = int(sys.argv[sys.argv.index("--state-fd") + 1]) if "--state-fd" in sys.argv else -1
     if "--preflight" in sys.argv:
         return preflight(home, state_fd)
@@ -179,6 +200,8 @@ def preflight(home: Home, state_fd: int) -> int:
     read(state_fd)
     refuse = home.root / "refuse"
     error = refuse.read_text() if refuse.exists() else ""
+    if (home.root / "vanish").exists():
+        Path(sys.executable).unlink()
     print(json.dumps({"error": error, "version": "2", "where": str(Path(__file__).parent), "notes": []}))
     return 0
 
