@@ -363,8 +363,8 @@ def test_an_interpreter_that_is_gone_when_it_is_needed_leaves_everything_as_it_w
     house.plan(spec("journal"), spec("agent:a"))
     house.start()
     before = (house.pids(), house.descriptors())
-    (house.home.root / "vanish").touch()
     other = environment(tmp_path / "other", copied=False)
+    (house.home.root / "vanish").write_text(f"{other}/bin/python")
     last = house.moved(to=str(other))
     assert last["over"] == "failed"
     assert "cannot be started: No such file" in last["reason"]
