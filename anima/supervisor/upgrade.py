@@ -11,6 +11,7 @@ from typing import assert_never
 
 import anima
 from anima.errors import ConfigError, Refused
+from anima.supervisor.child import Child
 from anima.supervisor.control import Request
 from anima.supervisor.family import Family, House
 from anima.supervisor.lifecycle import Event, State
@@ -186,6 +187,10 @@ class Upgrade:
         rolled = children.get(course.rolling)
         if rolled and rolled.state is State.UP and rolled.generation == self._family.generation:
             course = self.course = replace(course, rolling="")
+        if course.returning and (again := next((each for each in children.values() if self._is_rid(course, each)), None)):
+            self.course = replace(course, rolling=again.name, since=again.incarnation)
+            self._family.tell(again, Event.RESET)
+            return
         match next_move(children.values(), self._family.generation, Rolling(course.rolling, course.since, course.parked)):
             case Roll(name):
                 self.course = replace(course, rolling=name, since=children[name].incarnation)
@@ -198,6 +203,11 @@ class Upgrade:
                 return
             case other:
                 assert_never(other)
+
+    def _is_rid(self, course: Course, child: Child) -> bool:
+        """Whether what keeps it from living was the code that is left again."""
+        stuck = child.state in (State.FAILED, State.WAITING) and child.name not in course.parked
+        return stuck and child.generation != self._family.generation
 
     def _lose(self, course: Course, reason: str) -> None:
         """Turn back, if there is a way; the preflight of the old code says so."""
