@@ -1,7 +1,7 @@
 """Databases move forward only, each in its owner's process, behind a copy of the whole that was taken first.
 
-The history of a schema is a folder of numbered .sql files; the names of those applied are kept in the database. Each is
-one transaction: what fails leaves the database as it was. Two copies of a database are kept, the older ones go.
+The history of a schema is a folder of numbered .sql files; the names of those applied are kept in the database. What is
+to be applied is one transaction: when it fails, the database is as it was. Two copies of each are kept, the older ones go.
 """
 
 import os
@@ -20,11 +20,13 @@ _TABLE = "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_
 _APPLIED = "SELECT name FROM migrations ORDER BY name"
 _SHADOWS = "SELECT name FROM pragma_table_list WHERE type = 'shadow'"
 
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY)
+
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Traversable) -> None:
     """Bring the open database at `path` to the newest of `migrations`.
 
-    Raises ConfigError if a newer version wrote it, or if one of them fails: then the database is as it was before that one.
+    Raises ConfigError if a newer version wrote it, or if one of them fails: then the database is as it was.
     Raises sqlite3.Error if the disk is full or broken.
     """
     found = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'").fetchone()
@@ -33,9 +35,8 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Traversable)
     applied = [name for (name,) in connection.execute(_APPLIED)]
     pending = _pending(path, applied, _known(migrations))
     copy = _keep_copy(connection, path, applied[-1]) if applied and pending else None
-    for name in pending:
-        _apply(connection, path, name, (migrations / name).read_text(encoding="utf-8"), copy)
-    if pending:  # what others may read of the file, see `rehearse`, shall tell the truth
+    if pending:
+        _apply(connection, path, _scripts(migrations, pending), copy)  # and what `rehearse` may read tells the truth at once:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
@@ -63,13 +64,16 @@ def rehearse(path: Path, migrations: Traversable) -> tuple[str, ...]:
         for name, sql in schema:
             if name not in shadows:
                 trial.execute(sql)
-        for name in pending:
-            _apply(trial, path, name, (migrations / name).read_text(encoding="utf-8"), None)
+        _apply(trial, path, _scripts(migrations, pending), None)
     return tuple(pending)
 
 
 def _known(migrations: Traversable) -> list[str]:
     return sorted(each.name for each in migrations.iterdir() if each.name.endswith(".sql"))
+
+
+def _scripts(migrations: Traversable, names: list[str]) -> dict[str, str]:
+    return {name: (migrations / name).read_text(encoding="utf-8") for name in names}
 
 
 def _pending(path: Path, applied: list[str], known: list[str]) -> list[str]:
@@ -82,25 +86,29 @@ def _pending(path: Path, applied: list[str], known: list[str]) -> list[str]:
     return [name for name in known if name not in applied]
 
 
-def _apply(connection: sqlite3.Connection, path: Path, name: str, script: str, copy: Path | None) -> None:
-    """Run one migration and record its name, both or neither."""
-    quoted = name.replace("'", "''")
-    record = f"INSERT INTO migrations VALUES ('{quoted}', {time.time()!r});"  # noqa: S608 - the name of our own file
+def _apply(connection: sqlite3.Connection, path: Path, scripts: dict[str, str], copy: Path | None) -> None:
+    """Run migrations by name and record their names: all of them or none, for the old program could read nothing between."""
+    steps = [
+        f"{script}\n;\nINSERT INTO migrations VALUES ({_quoted(name)}, {time.time()!r});" for name, script in scripts.items()
+    ]
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;\n{record}\nCOMMIT;")
+        connection.executescript("\n".join(["BEGIN IMMEDIATE;", *steps, "COMMIT;"]))
     except sqlite3.Error as error:
+        done = {name for (name,) in connection.execute(_APPLIED)} if connection.in_transaction else set()
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _OF_THE_DISK:
             raise
-        kept = f"; a copy of it as it was lies at {copy}" if copy else ""
+        failed = next(name for name in scripts if name not in done)
+        kept = f"; a copy of it lies at {copy}" if copy else ""
         raise ConfigError(
-            f"{path} cannot be moved forward: {name} fails ({error}); it was left as it was{kept}; "
+            f"{path} cannot be moved forward: {failed} fails ({error}); it was left as it was{kept}; "
             "go back to the version that wrote it"
         ) from error
 
 
-_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY)
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str) -> Path:
@@ -117,7 +125,10 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str) -> Path:
         _sync(part)
         part.replace(copy)
         _sync(copy.parent)
-    except (sqlite3.Error, OSError):
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise Unavailable(f"{path} must be copied before it moves forward, and that fails: {error.strerror}") from error
+    except sqlite3.Error:
         part.unlink(missing_ok=True)
         raise
     for old in sorted(path.parent.glob(f"{path.stem}.before-*{path.suffix}"))[:-COPIES_MAX]:

@@ -19,7 +19,7 @@ def environment(folder: Path, *, copied: bool = True) -> Path:
     code = folder / "code" if copied else REPO
     if copied:
         for package in ("anima", "daemons"):
-            shutil.copytree(REPO / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(REPO / package, code / package)  # with what was compiled, which holds for the copies as well
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     site.mkdir(parents=True)
     (site / "this.pth").write_text(f"{code}\n{sysconfig.get_path('purelib')}\n")

@@ -11,10 +11,12 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anima import __version__
+from anima.errors import Unavailable
 from tests.system.conftest import House, eventually
 from tests.system.environments import change, environment
 from tests.system.person import say_steadily
@@ -44,6 +46,14 @@ def talking(house: House, seconds: float) -> tuple[threading.Thread, list[int]]:
 
 def pids(house: House) -> dict[str, int]:
     return {name: int(each["pid"] or 0) for name, each in house.processes().items()}
+
+
+def journal(house: House) -> dict[str, Any]:
+    """What the root says of it; nothing while it wakes."""
+    try:
+        return house.processes()["journal"]
+    except Unavailable:
+        return {"state": ""}
 
 
 def upgraded(house: House, *more: str) -> str:
@@ -110,12 +120,12 @@ def test_the_exec_alone_touches_nobody_and_questions_are_answered_all_the_while(
 
 
 def test_a_turn_that_runs_is_paused_and_goes_on_in_the_new_code(house: House) -> None:
-    house.agent("arya", {"text": " ".join(f"word{n}" for n in range(80)), "delay_s": 0.1})
+    house.agent("arya", {"text": " ".join(f"word{n}" for n in range(150)), "delay_s": 0.1})
     house.start()
     house.send("arya", "tell me much")
     eventually(lambda: [each for each in house.events() if each["kind"] == "turn_started"], "she begins to answer")
     upgraded(house)
-    ledger = house.until_answered(1)
+    ledger = house.until_answered(1, timeout_s=60)
     assert (ledger["answered"], ledger["lost"], ledger["doubled"]) == (1, 0, 0)
     kinds = [each["kind"] for each in house.events()]
     assert kinds.count("turn_paused") == 1
@@ -168,13 +178,11 @@ def test_code_that_is_broken_is_refused_and_nothing_is_restarted(
     house.start()
     before = pids(house)
     change(other, file, old, new)
-    for more in (["--check"], []):
-        sentence = refused(house, "--to", str(other), *more)
-        assert why in sentence
-        assert sentence.endswith("; nothing was touched")
+    sentence = refused(house, "--to", str(other))
+    assert why in sentence
+    assert sentence.endswith("; nothing was touched")
     assert pids(house) == before
     assert house.ask("arya", "hello")
-    upgraded(house)
 
 
 def test_an_agent_that_the_new_code_does_not_understand_is_in_its_way_unless_it_was_parked_before(house: House) -> None:
@@ -224,9 +232,8 @@ def test_a_database_moves_forward_behind_a_copy_and_the_old_code_refuses_it_from
     assert "written by a newer version" in refused(house, "--to", str(Path(sys.executable).parent.parent))
     assert house.audit()["answered"] == 2
     house.stop()
-    house.start()  # the program that was there before
-    state = house.processes()["journal"]
-    assert state["state"] == "failed"
+    house.start(wait=False)  # the program that was there before
+    state = eventually(lambda: (found := journal(house))["state"] == "failed" and found, "the journal refuses")
     assert "(it has 0002_more.sql)" in state["reason"]
 
 
@@ -336,7 +343,7 @@ def test_the_root_killed_at_any_moment_of_an_upgrade_loses_nothing(house: House)
         _, said = begun.communicate(timeout=30)
         assert begun.returncode in (0, 1)
         assert len(said.splitlines()) <= 1, said
-        eventually(lambda: not house.leftovers() or thread.is_alive(), "all are gone", timeout_s=5)
+        eventually(lambda: not house.leftovers(), "all are gone", timeout_s=5)
         house.start()
         thread.join()
         accepted += count[0]
