@@ -23,8 +23,8 @@ GROUPS = {
         "import",
     ),
     "Mind": ("memory", "thymos", "psyche"),
-    "House": ("up", "down", "status", "top", "reload", "install", "uninstall", "config", "secrets", "models", "doctor"),
-    "Keep": ("backup", "restore"),
+    "House": ("up", "down", "status", "top", "reload", "config", "secrets", "models", "doctor"),
+    "Keep": ("install", "uninstall", "upgrade", "backup", "restore"),
     "What happened": ("events", "logs", "audit", "replay"),
 }
 

@@ -39,6 +39,7 @@ from anima.cli import (
     thymos,
     tools,
     top,
+    upgrade,
     viewport,
 )
 from anima.cli.groups import Grouped
@@ -97,6 +98,7 @@ for _command, _name in (
     (install.uninstall, "uninstall"),
     (backup.backup, "backup"),
     (backup.restore, "restore"),
+    (upgrade.upgrade, "upgrade"),
 ):
     app.command(_name)(_command)
 app.add_typer(settings.app, name="config")

@@ -2,8 +2,8 @@
 
     connection = open_database(home.journal, files("anima.journal") / "schema")
 
-The schema is a folder of numbered .sql files, an append-only history; the names of those applied are kept in the
-database. sqlite-utils is for inspection and administration: importing it takes longer than starting a process.
+The schema is a folder of numbered .sql files, an append-only history, see migrate.py. sqlite-utils is for inspection and
+administration: importing it takes longer than starting a process.
 
 The connection is in SQLite's exclusive locking mode: one process and one connection per file is the rule here anyway
 (SQLite before 3.51.3 can corrupt a WAL that several connections reset), and it needs no shared memory file then.
@@ -11,7 +11,6 @@ The connection is in SQLite's exclusive locking mode: one process and one connec
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
@@ -20,10 +19,9 @@ from typing import Any
 
 from anima.errors import AnimaError, ConfigError, Exit, Unavailable
 from anima.store.lock import take_lock
+from anima.store.migrate import migrate
 
 CHECKPOINT_PAGES = 1_000  # 4 MiB: a longer WAL makes each commit extend a file instead of overwriting one, at twice the cost
-
-_MIGRATIONS = "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at REAL NOT NULL) WITHOUT ROWID"
 
 
 class DiskBroken(AnimaError):
@@ -74,7 +72,7 @@ class Connection(sqlite3.Connection):
             found = self.judge(error, str(path))
             self.abandon()
             raise found from error
-        except ConfigError:
+        except AnimaError:
             self.abandon()
             raise
 
@@ -107,7 +105,7 @@ def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int 
     connection.lock_fd = lock_fd
     with connection.opening(path):
         _configure(connection, checkpoint_pages)
-        _migrate(connection, path, migrations)
+        migrate(connection, path, migrations)
     return connection
 
 
@@ -156,31 +154,3 @@ def _configure(connection: Connection, checkpoint_pages: int) -> None:
     connection.execute(f"PRAGMA wal_autocheckpoint={checkpoint_pages}")
     connection.execute("BEGIN IMMEDIATE")  # takes the exclusive lock now, not at the first write of somebody's message
     connection.execute("COMMIT")
-
-
-def _migrate(connection: Connection, path: Path, migrations: Traversable) -> None:
-    known = sorted((each for each in migrations.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'").fetchone()
-    if not tables[0]:
-        connection.execute(_MIGRATIONS)
-    applied = [name for (name,) in connection.execute("SELECT name FROM migrations ORDER BY name")]
-    if newer := [name for name in applied if name not in {each.name for each in known}]:
-        raise ConfigError(
-            f"{path} was written by a newer version of this program (it has {', '.join(newer)}); "
-            "install that version again, or put back a backup from before the upgrade",
-        )
-    for each in known:
-        if each.name not in applied:
-            _apply(connection, each.name, each.read_text(encoding="utf-8"))
-
-
-def _apply(connection: Connection, name: str, script: str) -> None:
-    """Run one migration and record its name, both or neither."""
-    quoted = name.replace("'", "''")
-    record = f"INSERT INTO migrations VALUES ('{quoted}', {time.time()!r});"  # noqa: S608 - the name of our own file
-    try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;\n{record}\nCOMMIT;")
-    except sqlite3.Error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -10,6 +10,7 @@ from anima.errors import Exit
 from anima.limits import MIB
 from anima.supervisor.lifecycle import ALIVE, State
 from anima.supervisor.policy import History
+from anima.supervisor.spawn import Spawned
 from anima.supervisor.spec import ChildSpec
 
 
@@ -26,6 +27,7 @@ class Child:
     notify_fd: int = -1
     output_fd: int = -1
     incarnation: int = 0
+    generation: int = 0  #: of the code it runs, see reexec.py
     restarts: int = 0  #: without anybody's order
     forked_at: float = 0.0
     ready_at: float = 0.0  #: 0 until it says READY=1
@@ -50,6 +52,23 @@ class Child:
     def watched(self) -> bool:
         """Whether silence is a hang."""
         return self.state is State.UP and self.spec.beat_s > 0
+
+    def begin(self, born: Spawned, now: float, generation: int) -> None:
+        """`born` is its process from now on."""
+        self.pid, self.pidfd, self.notify_fd, self.output_fd = born.pid, born.pidfd, born.notify_fd, born.output_fd
+        self.incarnation, self.generation = self.incarnation + 1, generation
+        self.forked_at, self.ready_at, self.killed_at = now, 0.0, 0.0
+        self.cause = self.status = self.last_words = ""
+        self.unborn = 0
+        self.deadline = now + self.spec.start_timeout_s
+
+    def let_go(self) -> None:
+        """Close what was shared with a process that is dead."""
+        for fd in (self.notify_fd, self.output_fd, self.pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self.notify_fd = self.output_fd = self.pidfd = -1
+        self.deadline = None
 
     def send(self, number: signal.Signals) -> None:
         """Signal this very process. Fine if it is gone: its PID stays taken until it is reaped, so nobody else is hit."""
@@ -77,6 +96,7 @@ class Child:
             "status": self.status if alive else "",
             "reason": self.reason,
             "incarnation": self.incarnation,
+            "generation": self.generation,
         }
 
 

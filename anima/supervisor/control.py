@@ -3,6 +3,8 @@
     {"do": "status"}                                   the supervisor and every process
     {"do": "start", "names": ["arya", "ag*", "all"]}   also stop, restart, reset, pause, resume; "wait": true answers when done
     {"do": "reload"}    {"do": "down"}                 "wait": true answers `down` when everybody is gone
+    {"do": "upgrade", "check": false, "to": ""}        go on in the code on disk (or in that environment); the answer comes
+                                                       after the preflight, all else in records
     {"do": "who", "pid": 812}                          whose process that is
     {"do": "watch", "since": 17}                       lifecycle records from n = 18 on, one per line, without end
 
@@ -11,6 +13,7 @@ Blocking and small, for commands that live for a moment; `request_line` and `rea
 """
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ from anima.limits import control_line_bytes_max
 from anima.paths import Home
 
 ORDERS = frozenset({"start", "stop", "restart", "reset", "pause", "resume"})  #: verbs that take names
-_VERBS = ORDERS | {"status", "watch", "reload", "down", "who"}
+_VERBS = ORDERS | {"status", "watch", "reload", "down", "who", "upgrade"}
 _RETRY_S = 0.01
 
 
@@ -36,6 +39,8 @@ class Request:
     wait: bool = False
     since: int = 0
     pid: int = 0
+    check: bool = False
+    to: str = ""
 
 
 def parse_request(line: bytes) -> Request:
@@ -49,9 +54,12 @@ def parse_request(line: bytes) -> Request:
         raise BadMessage('"names" is a list of names or patterns')
     if do in ORDERS and not names:
         raise BadMessage(f'"{do}" needs "names", e.g. ["arya"] or ["all"]')
-    if not isinstance(wait, bool):
-        raise BadMessage('"wait" is true or false')
-    return Request(do, tuple(names), wait, _count(said, "since"), _count(said, "pid"))
+    check, to = said.get("check", False), said.get("to", "")
+    if not isinstance(wait, bool) or not isinstance(check, bool):
+        raise BadMessage('"wait" and "check" are true or false')
+    if not isinstance(to, str) or (to and not os.path.isabs(to)):  # noqa: PTH117 - a plain look at a string
+        raise BadMessage('"to" is the whole path of an environment')
+    return Request(do, tuple(names), wait, _count(said, "since"), _count(said, "pid"), check, to)
 
 
 def _count(said: dict[str, Any], key: str) -> int:

@@ -20,6 +20,7 @@ from anima.supervisor.lifecycle import GONE, TABLE, Action, Event, State
 from anima.supervisor.logfile import LogFile
 from anima.supervisor.policy import Again, Bucket, Death, Finished, GivenUp, History, judge, take, wait_s
 from anima.supervisor.records import Records
+from anima.supervisor.reexec import Tree
 from anima.supervisor.spawn import Spawner
 from anima.supervisor.spec import Policy
 from anima.supervisor.watch import READ, Watch
@@ -52,6 +53,7 @@ class Family:
         self.policy = policy
         self.redact: Callable[[str], str] = str  #: of the plan in force
         self.children: dict[str, Child] = {}
+        self.generation = 1  #: of the code in force; who was forked by another runs other code
         self.stopping = False  #: the house goes down: nobody is born or restarted any more
         self.changed = True  #: some state changed since whoever looks at this took it back
         self._by_pid: dict[int, Child] = {}
@@ -92,6 +94,22 @@ class Family:
         self._acts[action](child)
         return action
 
+    # -- going on in other code -----------------------------------------------------------------------------------------
+
+    def hand_on(self) -> Tree:
+        """Everything the code that goes on must know."""
+        return Tree(tuple(self.children.values()), self.policy, self.generation, self._bucket, self._judged_at)
+
+    def take_over(self, tree: Tree) -> None:
+        """Go on with `tree` as if it had always been here; whoever said something meanwhile is heard."""
+        self.generation, self._bucket, self._judged_at = tree.generation, tree.bucket, tree.judged_at
+        self.redact = output.untold
+        self.children = {child.name: child for child in tree.children}
+        self._by_pid = {child.pid: child for child in tree.children if child.pid}
+        for child in self._by_pid.values():
+            if not child.ready_at:
+                self._await(child)
+
     # -- what the loop calls --------------------------------------------------------------------------------------------
 
     def bid_farewell(self) -> None:
@@ -128,17 +146,9 @@ class Family:
         cause, reason = end_cause(child), end_reason(child, starved=self._house.spawner.groups.starved(child.spec))
         self._release(child)
         child.reason = reason
-        self._house.records.add(
-            "ended",
-            name=child.name,
-            pid=pid,
-            incarnation=child.incarnation,
-            exit=code if code >= 0 else -1,
-            signal=-code if code < 0 else 0,
-            cause=cause,
-            reason=reason,
-            uptime_s=round(now - child.forked_at, 3),
-        )
+        told = {"exit": max(code, -1), "signal": max(-code, 0), "cause": cause, "reason": reason}
+        uptime_s = round(now - child.forked_at, 3)
+        self._house.records.add("ended", name=child.name, pid=pid, incarnation=child.incarnation, **told, uptime_s=uptime_s)
         tone = self._house.say.info if cause == "stop" else self._house.say.warning
         tone(f"{child.name} ended (pid {pid}): {reason}", "ended", child.name, pid)
         child.pid = 0
@@ -234,7 +244,7 @@ class Family:
         house, spec = self._house, child.spec
         fork = house.spawner.may_fork(self.policy.spawn)
         if fork:
-            for failure in house.spawner.preload(spec):
+            for failure in house.spawner.preload(*spec.preload):
                 house.say.warning(f"{child.name}: {failure}; it will meet the same")
             fork = house.spawner.may_fork(self.policy.spawn)
         if not fork and self.policy.spawn != "exec" and sys.platform == "linux":
@@ -246,16 +256,15 @@ class Family:
             child.reason = f"the system gives no process for it: {error.strerror}"
             self.tell(child, Event.UNBORN)
             return
-        child.pid, child.pidfd, child.notify_fd, child.output_fd = born.pid, born.pidfd, born.notify_fd, born.output_fd
-        child.incarnation += 1
-        child.forked_at, child.ready_at, child.killed_at = now, 0.0, 0.0
-        child.cause = child.status = child.last_words = ""
-        child.unborn = 0
-        child.deadline = now + spec.start_timeout_s
+        child.begin(born, now, self.generation)
         self._by_pid[child.pid] = child
-        house.watch.listen(child.notify_fd, READ, lambda: self.listen_to(child))
+        self._await(child)
         house.records.add("started", name=child.name, pid=child.pid, incarnation=child.incarnation)
         house.say.info(f"{child.name} started (pid {child.pid})", "started", child.name, child.pid)
+
+    def _await(self, child: Child) -> None:
+        """Until it is READY, each of its words is heard at once."""
+        self._house.watch.listen(child.notify_fd, READ, lambda: self.listen_to(child))
 
     def _rebirth(self, child: Child) -> None:
         self._forget(child)
@@ -273,8 +282,7 @@ class Family:
         child.reason = ""
         boot_s = round(now - child.forked_at, 6)
         self._house.records.add("ready", name=child.name, pid=child.pid, incarnation=child.incarnation, boot_s=boot_s)
-        text = f"{child.name} is up (pid {child.pid}, {boot_s * 1000:.1f} ms)"
-        self._house.say.info(text, "up", child.name, child.pid)
+        self._house.say.info(f"{child.name} is up (pid {child.pid}, {boot_s * 1000:.1f} ms)", "up", child.name, child.pid)
 
     def _terminate(self, child: Child) -> None:
         child.cause = "stop"
@@ -340,9 +348,8 @@ class Family:
     def _park(self, child: Child) -> None:
         child.deadline = None
         self._house.records.add("parked", name=child.name, reason=child.reason)
-        word = child.name.removeprefix("agent:")
-        text = f"{child.name} is parked: {child.reason} (`animactl reset {word}` frees it)"
-        self._house.say.error(text, "parked", child.name)
+        how = f"`animactl reset {child.name.removeprefix('agent:')}` frees it"
+        self._house.say.error(f"{child.name} is parked: {child.reason} ({how})", "parked", child.name)
 
     def _freeze(self, child: Child) -> None:
         child.send_group(signal.SIGSTOP)
@@ -387,12 +394,7 @@ class Family:
         house = self._house
         house.watch.forget(child.notify_fd)
         if left := output.left_in(child.output_fd) + output.stack_in(house.home.stack_file(child.name)):
-            told = self.redact(left.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-            house.say.last_words(child.name, told, house.clock.now())
-        for fd in (child.notify_fd, child.output_fd, child.pidfd):
-            if fd >= 0:
-                os.close(fd)
-        child.notify_fd = child.output_fd = child.pidfd = -1
-        child.deadline = None
+            house.say.last_words(child.name, self.redact(os.fsdecode(left)), house.clock.now())
+        child.let_go()
         house.spawner.groups.close(child.spec)
         pidfile.remove_pid_file(house.home.pid_file(child.name), child.pid)

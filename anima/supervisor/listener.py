@@ -9,9 +9,10 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from anima.clock import Clock
@@ -20,11 +21,12 @@ from anima.limits import control_clients_max, control_idle_s, control_line_bytes
 from anima.paths import Home
 from anima.supervisor.control import Request, parse_request
 from anima.supervisor.records import Records
+from anima.supervisor.reexec import Client
 from anima.supervisor.spawn import Reserve
 from anima.supervisor.watch import READ, WRITE, Watch
 
 Reply = dict[str, Any]
-Later = Callable[[], Reply | None]  #: asked again after every turn until it has the reply
+Later = Callable[[], Reply | None]  #: a promise, asked again after every turn until it has the reply
 Answer = Callable[[Request], "Reply | Later"]
 
 _BACKLOG = 64
@@ -50,18 +52,46 @@ def refusal(error: Exception) -> Reply:
 
 
 class Listener:
-    """Accepts, reads, answers and drops clients; what an answer is comes from `answer`."""
+    """Accepts, reads, answers and drops clients; what an answer is comes from `answer`. `door` listens, see `open_door`."""
 
-    def __init__(self, home: Home, watch: Watch, records: Records, answer: Answer, reserve: Reserve, clock: Clock) -> None:
-        self._path = home.control
+    def __init__(
+        self, door: socket.socket, watch: Watch, records: Records, answer: Answer, reserve: Reserve, clock: Clock
+    ) -> None:
+        self._path = Path(door.getsockname())
         self._watch = watch
         self._records = records
         self._answer = answer
         self._reserve = reserve
         self._clock = clock
         self._clients: list[_Client] = []
-        self._socket = _bound(home)
+        self._socket = door
         watch.listen(self._socket.fileno(), READ, self._accept_all)
+
+    def hand_on(self, noted: Callable[[Later], dict[str, Any] | None]) -> tuple[Client, ...]:
+        """Everybody who is connected, for the code that goes on; `noted` makes a promise a map."""
+        return tuple(
+            Client(
+                client.connection.fileno(),
+                client.idle_at,
+                bytes(client.said),
+                bytes(client.told),
+                noted(client.later) if client.later else None,
+                client.watching,
+                client.closing,
+            )
+            for client in self._clients
+        )
+
+    def take_over(self, clients: Sequence[Client], promise: Callable[[dict[str, Any]], Later]) -> None:
+        """Go on with `clients` as if they had connected here; `promise` makes a map a promise again."""
+        for each in clients:
+            later = None if each.promised is None else promise(each.promised)
+            connection = socket.socket(fileno=each.fd)
+            connection.setblocking(False)
+            said, told = bytearray(each.said), bytearray(each.told)
+            client = _Client(connection, each.idle_at, said, told, later, each.watching, each.closing)
+            self._clients.append(client)
+            self._send(client)  # nothing, perhaps; and from then on it is listened to
 
     def next_wake(self) -> float | None:
         """When the loop must come back for a client (monotonic); None if no client is waiting for anything."""
@@ -232,7 +262,7 @@ class Listener:
             client.connection.close()
 
 
-def _bound(home: Home) -> socket.socket:
+def open_door(home: Home) -> socket.socket:
     """The listening socket, for this user only. Raises ConfigError if the runtime directory does not take it."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

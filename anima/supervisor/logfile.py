@@ -66,6 +66,11 @@ class LogFile:
         self._lost = 0
         self._elsewhere = 0  #: lines the journal did not take since it last took one
 
+    @property
+    def to_journal(self) -> bool:
+        """Whether the journal is told first."""
+        return self._journal is not None
+
     def leave_journal(self) -> None:
         """Log to the file from now on, as the house's settings want it."""
         self._journal = None
@@ -82,8 +87,9 @@ class LogFile:
         """Something went wrong and needs a person."""
         self._write("ERROR", text, known, about, pid)
 
-    def last_words(self, name: str, output: bytes, ts: float) -> None:
-        """What a dead child left behind, in its own name and at `ts` (seconds since 1970)."""
+    def last_words(self, name: str, text: str, ts: float) -> None:
+        """What a dead child left behind, in its own name and at `ts` (seconds since 1970). It need not have been UTF-8."""
+        output = os.fsencode(text)
         said: Fields = {"MESSAGE": _readable(output), "PRIORITY": journald.ERROR, "ANIMA_PRINTED": 1}
         if not self._send(name, said):
             append(self._home.log_file(name), output_lines(output, name, ts))

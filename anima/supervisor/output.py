@@ -32,3 +32,8 @@ def stack_in(path: Path) -> bytes:
     with suppress(OSError):
         path.unlink()
     return found
+
+
+def untold(_printed: str) -> str:
+    """What stands for a text as long as nobody knows which secrets to take out of it."""
+    return "(it printed something, which is not shown: the new code had not read the settings yet)"

@@ -7,6 +7,7 @@ from typing import Any
 
 from anima.ids import new_id
 from anima.limits import records_kept_max
+from anima.supervisor.reexec import Diary
 
 Record = dict[str, Any]
 
@@ -14,10 +15,14 @@ Record = dict[str, Any]
 class Records:
     """A ring of records. `boot` names this run of the root, `n` counts from 1: together they identify a record for ever."""
 
-    def __init__(self) -> None:
-        self.boot = new_id()
-        self.head = 0  #: n of the newest
-        self._kept: deque[Record] = deque(maxlen=records_kept_max)
+    def __init__(self, written: Diary | None = None) -> None:
+        self.boot = written.boot if written else new_id()
+        self.head = written.head if written else 0  #: n of the newest
+        self._kept: deque[Record] = deque(written.kept if written else (), maxlen=records_kept_max)
+
+    def hand_on(self) -> Diary:
+        """All of it, for the code that goes on."""
+        return Diary(self.boot, self.head, tuple(self._kept))
 
     def add(self, what: str, **fields: object) -> None:
         """Keep one more; the fields of a `started`, `ready`, `ended` or `parked` one are those of its wire event."""

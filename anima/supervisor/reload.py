@@ -31,8 +31,8 @@ def _life(spec: ChildSpec) -> tuple[str, str, float]:
     return (spec.settings, spec.kind, spec.beat_s)
 
 
-def adopt(family: Family, plan: Plan) -> Changes:
-    """Live by `plan` from now on. Who is new gets its turn, who left is stopped, who changed begins again."""
+def adopt(family: Family, plan: Plan, *, renew: bool = True) -> Changes:
+    """Live by `plan` from now on. Who is new gets its turn, who left is stopped, who changed begins again (if `renew`)."""
     changes = compare({name: child.spec for name, child in family.children.items() if not child.leaving}, plan)
     known, family.children = family.children, {}
     family.policy, family.redact = plan.policy, plan.redact
@@ -42,7 +42,7 @@ def adopt(family: Family, plan: Plan) -> Changes:
         if child.leaving:  # it came back before it was gone
             child.leaving = False
             family.tell(child, Event.START)
-        elif spec.name in changes.changed:
+        elif renew and spec.name in changes.changed:
             _renew(family, child)
     for name, child in known.items():
         family.children[name] = child

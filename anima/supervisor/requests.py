@@ -1,6 +1,7 @@
 """What the root does for each verb of the control socket, and the sentence it answers with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -63,7 +64,7 @@ def order(family: Family, request: Request) -> Reply | Later:
         chosen = matching(family.children, request.names)
     except Refused as error:
         return refusal(error)
-    did, refused, pending = {}, [], []
+    did, refused, pending = {}, [], list[tuple[str, int]]()
     for child in chosen:
         before = child.incarnation
         action = family.tell(child, _EVENTS[request.do])
@@ -71,13 +72,13 @@ def order(family: Family, request: Request) -> Reply | Later:
             refused.append(_refused(child, request.do))
         else:
             did[child.name] = _DOING.get(action, child.state.value)
-            pending.append((child, before))
+            pending.append((child.name, before))
     if refused and not did:
         return refusal(Refused("; ".join(refused)))
     reply: Reply = {"ok": True, "did": did}
     if refused:
         reply["refused"] = refused
-    return _when_done(request.do, pending, reply) if request.wait else reply
+    return Promise(family, request.do, tuple(pending), reply) if request.wait else reply
 
 
 def _refused(child: Child, do: str) -> str:
@@ -89,18 +90,24 @@ def _refused(child: Child, do: str) -> str:
     return f"cannot {do} {child.name} while it is {child.state.value}"
 
 
-def _when_done(do: str, pending: list[tuple[Child, int]], reply: Reply) -> Later:
-    """A promise: the reply once every child is where `do` leads, or what became of it instead."""
+@dataclass(frozen=True)
+class Promise:
+    """The reply once every child (and its incarnation before) is where `do` leads, or what became of it instead."""
 
-    def look() -> Reply | None:
-        outcomes = [_outcome(do, child, before) for child, before in pending]
+    family: Family
+    do: str
+    pending: tuple[tuple[str, int], ...]
+    reply: Reply
+
+    def __call__(self) -> Reply | None:
+        """The reply, or None if it is too early."""
+        children = self.family.children
+        gone = [name for name, _ in self.pending if name not in children and self.do != "stop"]
+        outcomes = [_outcome(self.do, children[name], before) for name, before in self.pending if name in children]
         if any(outcome is None for outcome in outcomes):
             return None
-        if failed := [outcome for outcome in outcomes if outcome]:
-            return {**reply, **refusal(Refused("; ".join(failed)))}
-        return reply
-
-    return look
+        failed = [outcome for outcome in outcomes if outcome] + [f"{name} is no longer of the house" for name in gone]
+        return {**self.reply, **refusal(Refused("; ".join(failed)))} if failed else self.reply
 
 
 def _outcome(do: str, child: Child, before: int) -> str | None:
@@ -123,7 +130,12 @@ class Requests:
     """Answers requests about a family, and passes on to the root what is the root's own to decide."""
 
     def __init__(
-        self, family: Family, status: Callable[[], Reply], reload: Callable[[], Reply], down: Callable[[], None]
+        self,
+        family: Family,
+        status: Callable[[], Reply],
+        reload: Callable[[], Reply],
+        down: Callable[[], None],
+        upgrade: Callable[[Request], Reply | Later],
     ) -> None:
         self._family = family
         self._reload_plan = reload
@@ -133,6 +145,7 @@ class Requests:
             "who": lambda request: {"ok": True, "name": family.name_of(request.pid)},
             "reload": self._reload,
             "down": self._down,
+            "upgrade": upgrade,
             **dict.fromkeys(_EVENTS, self._order),
         }
 
@@ -143,6 +156,14 @@ class Requests:
             raise BadMessage(f"'{request.do}' is not served")
         return verb(request)
 
+    def noted(self, later: Later) -> dict[str, Any] | None:
+        """A promise as a map, for the code that goes on; None for one that ends with this code."""
+        return {"do": later.do, "pending": later.pending, "reply": later.reply} if isinstance(later, Promise) else None
+
+    def promise(self, noted: dict[str, Any]) -> Promise:
+        """The promise that was `noted`."""
+        return Promise(self._family, noted["do"], tuple((name, before) for name, before in noted["pending"]), noted["reply"])
+
     def _order(self, request: Request) -> Reply | Later:
         if self._family.stopping:
             return refusal(Refused("the house is going down; start it again with `animactl up --detach`"))
@@ -151,7 +172,7 @@ class Requests:
     def _reload(self, _request: Request) -> Reply:
         try:
             return self._reload_plan()
-        except ConfigError as error:
+        except (ConfigError, Refused) as error:
             return refusal(error)
 
     def _down(self, request: Request) -> Reply | Later:

@@ -5,60 +5,64 @@ Nothing here knows what a child does. What is kept alive comes from `load`, what
 
 import faulthandler
 import os
-import resource
-import signal
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, dataclass
 
 import anima
-from anima import journald
 from anima.clock import SYSTEM
-from anima.errors import AnimaError, ConfigError, Exit
-from anima.journald import Journal
+from anima.errors import AnimaError, ConfigError, Exit, Refused
 from anima.paths import Home
 from anima.supervisor import kernel, orphans, pidfile
 from anima.supervisor.cgroups import find_groups
 from anima.supervisor.child import Child
 from anima.supervisor.family import Family, House
+from anima.supervisor.ground import find_journal, open_standard_fds, raise_open_files
 from anima.supervisor.lifecycle import Event
-from anima.supervisor.listener import Listener, Reply
+from anima.supervisor.listener import Listener, Reply, open_door
 from anima.supervisor.lock import prepare, take_lock
 from anima.supervisor.logfile import LogFile
 from anima.supervisor.order import beyond_hope, is_truly_up, is_well, next_births, next_stops, stop_s, summary
 from anima.supervisor.prologue import Become
 from anima.supervisor.records import Records
+from anima.supervisor.reexec import Launch, State, hand_on, release_signals, signals_held_back, take_over
 from anima.supervisor.reload import adopt
 from anima.supervisor.requests import Requests, describe
 from anima.supervisor.spawn import Spawner
-from anima.supervisor.spec import Plan
+from anima.supervisor.spec import Plan, Policy
+from anima.supervisor.strays import Strays
+from anima.supervisor.upgrade import Means, Upgrade
 from anima.supervisor.upward import Upward
 from anima.supervisor.watch import Watch
 
 _RELOAD_GAP_S = 0.2  # a hundred HUPs in a second are a few reloads
-_STRAYS_GAP_S = 0.1  # looking for orphans reads /proc; when thousands die, once for many of them
-_STRAYS_TOLD_MAX = 16  # by name, at a time
 _STRAYS_PATIENCE_S = 5.0  # how long the last orphans may take to die at the end
 
 
+@dataclass(frozen=True)
+class Program:
+    """What the root is the root of."""
+
+    load: Callable[[], Plan]  #: reads the plan; ConfigError if it is wrong
+    become: Become  #: the life of a forked child
+    child_argv: list[str]  #: leads the same life in a fresh interpreter; `--boot-fd N` is added
+    root_argv: tuple[str, ...]  #: starts this very root; `--state-fd N` is added where it goes on in other code
+    modules: tuple[str, ...] = ()  #: what `load` and `become` import
+
+
 class Root:
-    """One house alive.
+    """One house alive; one that goes on where other code left off, if that handed on its state through `state_fd`."""
 
-    `load` reads the plan (ConfigError if it is wrong), `become` is the life of a forked child, `exec_argv` the command
-    that leads the same life in a fresh interpreter; `--boot-fd N` is added to it.
-    """
-
-    def __init__(self, home: Home, load: Callable[[], Plan], become: Become, exec_argv: list[str]) -> None:
+    def __init__(self, home: Home, program: Program, state_fd: int = -1) -> None:
         self._home = home
-        self._load = load
-        self._become = become
-        self._exec_argv = exec_argv
+        self._program = program
+        self._state_fd = state_fd
         self._records = Records()
-        self._say = LogFile(home, journal=_journal())
+        self._say = LogFile(home, journal=find_journal())
         self._upward = Upward(os.environ)
         self._started = time.monotonic()
         self._born = False  #: everybody had a first chance; systemd knows
@@ -71,36 +75,30 @@ class Root:
         self._reload_at: float | None = None
         self._reloaded_at = 0.0
         self._empty_at: float | None = None  #: when the last child was gone
-        self._stray_check_at: float | None = None
-        self._strays_checked_at = 0.0
-        self._killed: set[int] = set()  #: orphans sent KILL and not yet reaped
-        self._strangers: set[int] = set()  #: children this process had before it became the root
+        self._strays = Strays(self._records, self._say)
 
     def run(self) -> Exit:
         """Lead the whole life, from the lock to the last orphan. The exit code says how it went; errors are logged."""
-        _open_standard_fds()
+        open_standard_fds()
         kernel.hide_memory()  # before the first key is read; those of its environment were there before
         try:
+            handed = None if self._state_fd < 0 else take_over(self._state_fd)
             prepare(self._home)
-            lock = take_lock(self._home)
+            self._lock = handed.lock_fd if handed else take_lock(self._home)
         except AnimaError as error:
             sys.stderr.write(f"{error}\n")
             return error.exit
         try:
-            plan = self._load()
-            return self._live(plan)
+            return self._live(handed)
         except AnimaError as error:
             self._say.error(f"{error}")
             self._upward.say(f"STATUS={error}")
             return error.exit
         finally:
-            os.close(lock)
+            os.close(self._lock)
 
-    def _live(self, plan: Plan) -> Exit:
-        with self._organs(plan):
-            if not plan.journal:
-                self._say.leave_journal()
-            self._say.info(f"the house at {self._home.root} wakes (pid {os.getpid()})")
+    def _live(self, handed: State | None) -> Exit:
+        with self._begun() if handed is None else self._resumed(handed):
             woke = time.monotonic()
             while not self._over():
                 before = time.monotonic()
@@ -114,29 +112,69 @@ class Root:
         return self._exit if not self._family.alive() else Exit.BUG
 
     @contextmanager
-    def _organs(self, plan: Plan) -> Iterator[None]:
+    def _begun(self) -> Iterator[None]:
+        """A house that wakes."""
+        plan = self._program.load()
+        self._strays.strangers = orphans.direct_children()
+        with self._organs(plan.policy, raise_open_files()) as house:
+            if not plan.journal:
+                self._say.leave_journal()
+            adopt(self._family, plan)
+            self._upgrade = Upgrade(house, self._family, self._means(), None, 1)
+            self._listen(open_door(self._home))
+            self._say.info(f"the house at {self._home.root} wakes (pid {os.getpid()})")
+            yield
+
+    @contextmanager
+    def _resumed(self, handed: State) -> Iterator[None]:
+        """A house that other code kept alive until a moment ago; nobody in it may notice the difference."""
+        if not handed.journal:
+            self._say.leave_journal()
+        self._records = Records(handed.diary)
+        self._started, self._born, self._told = handed.started, handed.born, handed.told
+        self._ping_at, self._reload_at = handed.ping_at, handed.reload_at
+        self._strays = Strays(self._records, self._say, set(handed.strangers), set(handed.killed))
+        with self._organs(handed.tree.policy, handed.nofile) as house:
+            self._family.take_over(handed.tree)
+            means = self._means(handed.loaded)
+            self._upgrade = Upgrade(house, self._family, means, handed.course, handed.newest)
+            self._listen(socket.socket(fileno=handed.door_fd))
+            self._listener.take_over(handed.clients, self._requests.promise)
+            self._watch.died = True  # whoever ended meanwhile waits to be reaped
+            release_signals()
+            yield
+
+    @contextmanager
+    def _organs(self, policy: Policy, nofile: int) -> Iterator[House]:
         """Everything the loop needs, given back in the opposite order."""
         self._watch = Watch()
-        nofile = _raise_open_files()
         faulthandler.enable(file=2)  # systemd's watchdog ends a root that hangs by ABRT: the stack says where
         kernel.adopt_orphans()
-        self._strangers = orphans.direct_children()
         self._groups = find_groups(os.environ)
         self._groups.prepare()
-        spawner = Spawner(self._home, self._become, self._exec_argv, nofile, self._groups)
-        house = House(self._home, self._watch, spawner, self._records, self._say, SYSTEM)
-        self._family = Family(house, plan.policy)
-        adopt(self._family, plan)
-        requests = Requests(self._family, self._status, self._reload, self._go_down)
+        self._spawner = Spawner(self._home, self._program.become, self._program.child_argv, nofile, self._groups)
+        house = House(self._home, self._watch, self._spawner, self._records, self._say, SYSTEM)
+        self._family = Family(house, policy)
         pid_path = self._home.pid_file("supervisor")
         try:
-            self._listener = Listener(self._home, self._watch, self._records, requests.answer, spawner.reserve, SYSTEM)
             pidfile.write_pid_file(pid_path)
-            yield
+            yield house
             self._listener.close()
         finally:
             pidfile.remove_pid_file(pid_path, os.getpid())
             self._watch.close()
+
+    def _means(self, loaded: tuple[str, ...] = ()) -> Means:
+        launch = Launch(self._program.root_argv, os.environ.get("PYTHONPATH", ""))
+        return Means(launch, self._snapshot, self._program.load, (*self._program.modules, *loaded))
+
+    def _listen(self, door: socket.socket) -> None:
+        family, upgrade = self._family, self._upgrade
+        door.setblocking(False)
+        self._door = door
+        self._requests = Requests(family, self._status, self._reload, self._go_down, upgrade.ask)
+        answer, reserve = self._requests.answer, self._spawner.reserve
+        self._listener = Listener(door, self._watch, self._records, answer, reserve, SYSTEM)
 
     # -- one turn ---------------------------------------------------------------------------------------------------------
 
@@ -154,15 +192,19 @@ class Root:
             for child in next_births(list(self._family.children.values())):
                 self._family.tell(child, Event.START)
         self._family.bid_farewell()
-        if self._stray_check_at is not None and self._stray_check_at <= time.monotonic():
+        if self._strays.due_at is not None and self._strays.due_at <= time.monotonic():
             self._kill_strays()
+        self._upgrade.turn()
         self._listener.turn()
         self._speak_upward(now)
+        if self._upgrade.leaving:
+            self._leave(self._upgrade.leaving)
 
     def _next_wake(self) -> float | None:
         """The earliest moment anybody needs the loop; now, if there is more to do at once."""
         now = time.monotonic()
-        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._stray_check_at]
+        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._strays.due_at]
+        moments.append(self._upgrade.next_wake())
         if self._upward.beat_s:
             moments.append(self._ping_at)
         if self._family.stopping:
@@ -190,7 +232,7 @@ class Root:
         if self._watch.reload:
             self._watch.reload = False
             self._reload_at = max(now, self._reloaded_at + _RELOAD_GAP_S)
-        if self._reload_at is not None and self._reload_at <= now:
+        if self._reload_at is not None and self._reload_at <= now and not self._upgrade.course:
             with suppress(ConfigError):  # logged by _reload, and nobody else waits for the answer
                 self._reload()
 
@@ -205,29 +247,13 @@ class Root:
                 break
             if pid == 0:
                 break
-            self._strangers.discard(pid)
-            self._killed.discard(pid)
-            self._family.bury(pid, os.waitstatus_to_exitcode(status))
-            self._stray_check_at = max(time.monotonic(), self._strays_checked_at + _STRAYS_GAP_S)
+            self._strays.reaped(pid)
+            code = os.waitstatus_to_exitcode(status)
+            self._upgrade.bury(pid, code)
+            self._family.bury(pid, code)
 
     def _kill_strays(self) -> None:
-        """End those who hang on to us without being of the family: an orphan belongs to nobody."""
-        self._stray_check_at = None
-        self._strays_checked_at = time.monotonic()
-        found = {}
-        for pid in orphans.direct_children() - self._family.known_pids() - self._strangers:
-            command = orphans.command_of(pid)
-            if command is not None and pid not in self._killed:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)  # our own child, not yet reaped: the PID cannot mean anyone else
-                    found[pid] = command
-        self._killed |= found.keys()
-        for pid, command in islice(found.items(), _STRAYS_TOLD_MAX):
-            reason = f"'{command}' was left behind by a process of the house; killed"
-            self._records.add("stray", name="", pid=pid, reason=reason)
-            self._say.warning(f"pid {pid}: {reason}")
-        if len(found) > _STRAYS_TOLD_MAX:
-            self._say.warning(f"and {len(found) - _STRAYS_TOLD_MAX} more")
+        self._strays.kill(self._family.known_pids() | {self._upgrade.pid})
 
     def _over(self) -> bool:
         """Whether nothing is left to wait for."""
@@ -239,8 +265,41 @@ class Root:
         if self._empty_at is None:
             self._empty_at = now
             self._kill_strays()
-        left = orphans.direct_children() - self._strangers
-        return not left or now > self._empty_at + _STRAYS_PATIENCE_S
+        return not self._strays.left() or now > self._empty_at + _STRAYS_PATIENCE_S
+
+    # -- going on in other code -------------------------------------------------------------------------------------------
+
+    def _snapshot(self) -> State:
+        now = time.monotonic()
+        return State(
+            lock_fd=self._lock,
+            door_fd=self._door.fileno(),
+            tree=self._family.hand_on(),
+            diary=self._records.hand_on(),
+            started=self._started,
+            nofile=self._spawner.nofile,
+            clients=self._listener.hand_on(self._requests.noted),
+            born=self._born,
+            told=self._told,
+            ping_at=self._ping_at,
+            reload_at=now if self._watch.reload else self._reload_at,
+            strangers=tuple(self._strays.strangers),
+            killed=tuple(self._strays.killed),
+            loaded=self._spawner.loaded,
+            journal=self._say.to_journal,
+            newest=self._upgrade.newest,
+            course=self._upgrade.course,
+        )
+
+    def _leave(self, launch: Launch) -> None:
+        """Become `launch`. Returns only if somebody wants the house to stop, which comes first, or if it cannot be started."""
+        with signals_held_back():
+            if self._watch.stops > self._stops_heeded:
+                return
+            try:
+                hand_on(self._snapshot(), launch)
+            except OSError as error:
+                self._upgrade.failed(error)
 
     # -- what the root is asked ---------------------------------------------------------------------------------------------
 
@@ -254,15 +313,21 @@ class Root:
         for child in self._family.children.values():
             child.due = False
         self._records.add("stopping", name="supervisor", reason="going down")
+        self._upgrade.stop()
 
     def _reload(self) -> Reply:
-        """Live by the configuration as it is now. Raises ConfigError, and leaves everything as it was, if it is wrong."""
+        """Live by the configuration as it is now. Raises ConfigError, and leaves everything as it was, if it is wrong.
+
+        Raises Refused during an upgrade: who is restarted, and when, would be decided in two places.
+        """
+        if self._upgrade.course:
+            raise Refused("an upgrade is under way; reload when it is over")
         self._reload_at = None
         self._reloaded_at = time.monotonic()
         self._upward.reloading()
         self._wrong, self._family.changed = "", True
         try:
-            plan = self._load()
+            plan = self._program.load()
         except ConfigError as error:
             self._wrong = f"; the configuration is wrong, the old one stays in force: {error}"
             self._say.error(self._wrong.removeprefix("; "), "reload_refused")
@@ -297,6 +362,7 @@ class Root:
                     "controllers": self._groups.controllers,
                     "reason": self._groups.reason,
                 },
+                "generation": self._family.generation,
             },
         )
 
@@ -325,31 +391,3 @@ class Root:
         self._exit = Exit.CONFIG if lost.code == Exit.CONFIG else Exit.BUG
         self._go_down()
         self._upward.say(f"STATUS={lost.name} does not start: {lost.reason}")
-
-
-def _journal() -> Journal | None:
-    """Systemd's journal, if that reads our stderr. Else its variable is taken away: our children trust it."""
-    if journald.is_ours(os.environ):
-        return Journal()
-    os.environ.pop(journald.STREAM, None)
-    return None
-
-
-def _open_standard_fds() -> None:
-    """Fill descriptors 0 to 2 if the caller closed them: a socket of ours must never become somebody's stderr."""
-    while True:
-        fd = os.open(os.devnull, os.O_RDWR)
-        if fd > 2:  # noqa: PLR2004 - the first that is no standard one
-            os.close(fd)
-            break
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the process lives
-
-
-def _raise_open_files() -> int:
-    """Allow this process as many open files as it may have; what the soft limit was before, for the children."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # macOS caps it below the hard limit; then the old one stays
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft

@@ -70,28 +70,41 @@ class Spawner:
         self._loaded: set[str] = set()
         self.reserve = Reserve()
 
-    def preload(self, spec: ChildSpec) -> list[str]:
-        """Import what `spec` wants shared and freeze it against the collector. What failed, as sentences.
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """What was imported for children so far."""
+        return tuple(sorted(self._loaded))
+
+    @property
+    def nofile(self) -> int:
+        """The soft limit of open files that children are given."""
+        return self._nofile
+
+    def preload(self, *names: str) -> list[str]:
+        """Import what children want shared and freeze it against the collector. What failed, as sentences.
 
         A collection in a child writes to every object it visits, which would copy all shared pages; frozen objects
         are not visited. The child that needs a module which failed here meets the same failure and says so itself.
         """
-        missing = [name for name in spec.preload if name not in self._loaded]
+        missing = [name for name in names if name not in self._loaded]
         if not missing:
             return []
-        failures = []
         gc.disable()
-        for name in missing:
-            self._loaded.add(name)
-            try:
-                importlib.import_module(name)
-            except Exception as error:  # noqa: BLE001 - anything may run on import; it is told, and the root lives on
-                failures.append(f"cannot preload {name}: {error!r}")
+        failures = [failure for name in missing if (failure := self.warm(name))]
+        self._loaded.update(missing)
         gc.enable()
         gc.collect()
         gc.freeze()
         kernel.gather_memory()
         return failures
+
+    def warm(self, name: str) -> str:
+        """Import `name`; why that fails, "" if it does not."""
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - anything may run on import; it is told, and the root lives on
+            return f"cannot preload {name}: {error!r}"
+        return ""
 
     def may_fork(self, spawn: Spawn) -> bool:
         """Whether a fork is safe now: nobody else runs in this process, and the platform bears it."""

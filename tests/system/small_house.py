@@ -18,7 +18,8 @@ from anima.errors import ConfigError, Unavailable
 from anima.paths import Home
 from anima.supervisor.boot import Boot
 from anima.supervisor.prologue import live_by_exec
-from anima.supervisor.root import Root
+from anima.supervisor.reexec import read
+from anima.supervisor.root import Program, Root
 from anima.supervisor.spec import ChildSpec, Plan, Policy
 
 _terms: list[int] = []
@@ -117,6 +118,22 @@ def live_once(boot: Boot, _: str) -> None:
         stay(boot, "")
 
 
+def die_in(_boot: Boot, environment: str) -> None:
+    """Be of no use in the code of this environment."""
+    if environment in sys.executable:
+        os._exit(1)
+
+
+def die_if(boot: Boot, file: str) -> None:
+    if (Path(boot.home) / file).exists():
+        os._exit(1)
+
+
+def hang_in(_boot: Boot, environment: str) -> None:
+    if environment in sys.executable:
+        time.sleep(1000)
+
+
 WORDS = {
     "ready": lambda boot, _: say(boot, "READY=1"),
     "say": say,
@@ -139,6 +156,9 @@ WORDS = {
     "misconfigured": misconfigured,
     "die-once": die_once,
     "live-once": live_once,
+    "die-in": die_in,
+    "die-if": die_if,
+    "hang-in": hang_in,
     "bug": lambda _, text: {}[text],
     "abort": lambda _boot, _text: os.abort(),
 }
@@ -174,7 +194,25 @@ def main() -> int:
     home = Home(Path(sys.argv[1]), Path(sys.argv[1]) / "run")
     if "--thread" in sys.argv:
         threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
-    return Root(home, lambda: load(home), become, [sys.executable, __file__]).run()
+    while "--state-fd" in sys.argv and "--preflight" not in sys.argv and (home.root / "slow").exists():
+        time.sleep(0.01)  # between two codes; a test looks what becomes of those who act now
+    state_fd = int(sys.argv[sys.argv.index("--state-fd") + 1]) if "--state-fd" in sys.argv else -1
+    if "--preflight" in sys.argv:
+        return preflight(home, state_fd)
+    program = Program(lambda: load(home), become, [sys.executable, __file__], (sys.executable, __file__, sys.argv[1]))
+    return Root(home, program, state_fd).run()
+
+
+def preflight(home: Home, state_fd: int) -> int:
+    """As the house's own: what is in `refuse` in the home is wrong with the new code."""
+    read(state_fd)
+    refuse = home.root / "refuse"
+    error = refuse.read_text() if refuse.exists() else ""
+    vanishing = home.root / "vanish"
+    if vanishing.exists() and sys.executable == vanishing.read_text():
+        Path(sys.executable).unlink()
+    print(json.dumps({"error": error, "version": "2", "where": str(Path(__file__).parent), "notes": []}))
+    return 0
 
 
 if __name__ == "__main__":

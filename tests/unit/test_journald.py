@@ -230,7 +230,7 @@ def test_a_flood_is_counted_and_told_to_the_journal(home: Home, desk: Desk, monk
 def test_the_root_speaks_to_the_journal_with_known_ids_and_about_whom(home: Home, desk: Desk):
     log = LogFile(home, journal=Journal(desk.address))
     log.warning("agent:arya ended (pid 7): killed", known="ended", about="agent:arya", pid=7)
-    log.last_words("agent:arya", b"Fatal Python error\n\xff\n", 0.0)
+    log.last_words("agent:arya", "Fatal Python error\n\udcff\n", 0.0)
     ended, words = desk.entries()
     assert (ended["SYSLOG_IDENTIFIER"], ended["MESSAGE_ID"]) == ("anima-supervisor", KNOWN["ended"])
     assert (ended["ANIMA_CHILD"], ended["OBJECT_PID"]) == ("agent:arya", "7")
@@ -243,7 +243,7 @@ def test_the_root_writes_to_its_file_while_the_journal_is_away(home: Home, desk:
     log = LogFile(home, journal=Journal(desk.address))
     desk.close()
     log.info("one")
-    log.last_words("agent:arya", b"words", 0.0)
+    log.last_words("agent:arya", "words", 0.0)
     other = Desk(desk.address)
     log.info("two")
     assert other.said() == [f"2 lines before this stand in {home.log}: the journal did not take them", "two"]

@@ -1,6 +1,7 @@
 """The store: pragmas, migrations, one owner per file, and one clear sentence for everything that can be wrong with it."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from anima.errors import AnimaError, ConfigError, Exit, Unavailable
 from anima.store.database import DiskBroken, checkpoint, judge, open_database
+from anima.store.migrate import rehearse
 
 
 @pytest.fixture
@@ -150,3 +152,140 @@ def test_schemas_are_read_from_a_package_as_well_as_from_a_folder(tmp_path):
 
     open_database(tmp_path / "x.db", files("anima.journal") / "schema").close()
     assert (Path(str(files("anima.journal") / "schema")) / "0001_events.sql").is_file()
+
+
+# -- moving forward ----------------------------------------------------------------------------------------------------
+
+
+def filled(path, schema):
+    connection = open_database(path, schema)
+    connection.execute("INSERT INTO things VALUES ('chair')")
+    connection.close()
+    return sorted(path.parent.iterdir())
+
+
+def copies(path):
+    return sorted(path.parent.glob("x.before-*.db"))
+
+
+def test_a_copy_of_the_whole_is_on_the_disk_before_a_database_moves_forward(tmp_path, schema):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    assert copies(path) == [], "there is nothing to keep of one that is new"
+    (schema / "0002_less.sql").write_text("DELETE FROM things;")
+    open_database(path, schema).close()
+    (copy,) = copies(path)
+    assert "0001_things" in copy.name
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with sqlite3.connect(copy) as old:
+        assert old.execute("SELECT name FROM things").fetchall() == [("chair",)]
+    old.close()
+    (schema / "0002_less.sql").unlink()
+    copy.replace(path)
+    open_database(path, schema).close()  # it is what the older program goes on with
+
+
+def test_only_the_two_newest_copies_are_kept(tmp_path, schema):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    for day in (1, 2, 3):
+        (tmp_path / f"x.before-2020010{day}T000000.0001_things.db").touch()
+    (tmp_path / "y.before-20200101T000000.0001_things.db").touch()
+    (schema / "0002_more.sql").write_text("CREATE TABLE more (x);")
+    open_database(path, schema).close()
+    assert [copy.name[:23] for copy in copies(path)][:1] == ["x.before-20200103T00000"]
+    assert len(copies(path)) == 2
+    assert (tmp_path / "y.before-20200101T000000.0001_things.db").exists()
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was_and_says_where_the_copy_lies(tmp_path, schema):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    (schema / "0002_good.sql").write_text("CREATE TABLE good (x);")
+    (schema / "0003_wrong.sql").write_text("CREATE TABLE half (x); INSERT INTO good SELECT 1 FROM nowhere;")
+    with pytest.raises(
+        ConfigError, match=r"0003_wrong\.sql fails \(no such table: nowhere\); it was left as it was; a copy .* at"
+    ) as told:
+        open_database(path, schema)
+    (copy,) = copies(path)
+    assert str(copy) in str(told.value)
+    for script in ("0002_good.sql", "0003_wrong.sql"):
+        (schema / script).unlink()
+    connection = open_database(path, schema)  # the older program
+    assert connection.execute("SELECT name FROM things").fetchall() == [("chair",)]
+    assert connection.execute("SELECT name FROM sqlite_schema WHERE name IN ('half', 'good')").fetchall() == []
+    connection.close()
+
+
+def test_a_full_disk_while_the_copy_is_made_changes_nothing_and_leaves_no_half_of_it(tmp_path, schema, monkeypatch):
+    path = tmp_path / "x.db"
+    before = filled(path, schema)
+
+    def full(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    (schema / "0002_more.sql").write_text("CREATE TABLE more (x);")
+    monkeypatch.setattr("anima.store.migrate._sync", full)
+    with pytest.raises(Unavailable, match="the disk is full"):
+        open_database(path, schema)
+    assert sorted(tmp_path.iterdir()) == before
+    monkeypatch.undo()
+    open_database(path, schema).close()
+
+
+def test_a_rehearsal_says_what_would_be_done_while_the_owner_is_at_work_and_does_nothing(tmp_path, schema):
+    path = tmp_path / "x.db"
+    assert rehearse(path, schema) == ()
+    owner = open_database(path, schema)
+    owner.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
+    owner.execute("CREATE TRIGGER heard AFTER INSERT ON things BEGIN INSERT INTO words VALUES (new.name); END")
+    owner.execute("INSERT INTO things VALUES ('chair')")
+    checkpoint(owner)
+    assert rehearse(path, schema) == ()
+    (schema / "0002_more.sql").write_text("ALTER TABLE things ADD COLUMN colour; CREATE INDEX by_colour ON things (colour);")
+    (schema / "0003_more.sql").write_text("DROP TABLE words; CREATE VIRTUAL TABLE words USING fts5(text, colour);")
+    assert rehearse(path, schema) == ("0002_more.sql", "0003_more.sql")
+    assert owner.execute("SELECT * FROM things").fetchall() == [("chair",)]
+    owner.close()
+    assert copies(path) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "why"), [("CREATE TABEL x (y);", "syntax error"), ("ALTER TABLE chairs ADD COLUMN x;", "no such table: chairs")]
+)
+def test_a_rehearsal_finds_a_migration_that_cannot_apply(tmp_path, schema, script, why):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    (schema / "0002_wrong.sql").write_text(script)
+    with pytest.raises(ConfigError, match=f"0002_wrong.sql fails .*{why}"):
+        rehearse(path, schema)
+
+
+def test_a_rehearsal_refuses_a_database_of_a_newer_version_also_when_that_was_applied_a_moment_ago(tmp_path, schema):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    (schema / "0002_later.sql").write_text("CREATE TABLE later (x);")
+    owner = open_database(path, schema, checkpoint_pages=0)
+    (schema / "0002_later.sql").unlink()
+    with pytest.raises(ConfigError, match=r"newer version .*0002_later\.sql"):
+        rehearse(path, schema)
+    owner.close()
+
+
+def test_a_rehearsal_wants_room_for_the_copy(tmp_path, schema, monkeypatch):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    (schema / "0002_more.sql").write_text("CREATE TABLE more (x);")
+    usage = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(Unavailable, match="no room"):
+        rehearse(path, schema)
+
+
+def test_a_rehearsal_leaves_what_it_cannot_read_to_the_owner(tmp_path, schema):
+    (tmp_path / "x.db").write_bytes(b"this is no database, it is a letter to you" * 50)
+    assert rehearse(tmp_path / "x.db", schema) == ()
+    (tmp_path / "x.db").write_bytes(b"")
+    assert rehearse(tmp_path / "x.db", schema) == ()

@@ -11,7 +11,7 @@ from anima.clock import FakeClock
 from anima.limits import control_idle_s, records_kept_max
 from anima.paths import Home
 from anima.supervisor.control import request_line
-from anima.supervisor.listener import Listener
+from anima.supervisor.listener import Listener, open_door
 from anima.supervisor.records import Records
 from anima.supervisor.spawn import Reserve
 from anima.supervisor.watch import Watch
@@ -26,7 +26,7 @@ class Desk:
         self.home, self.clock, self.watch, self.records = home, FakeClock(), Watch(), Records()
         self.reserve = Reserve()
         self.promised: dict[str, object] | None = None
-        self.listener = Listener(home, self.watch, self.records, self.answer, self.reserve, self.clock)
+        self.listener = Listener(open_door(home), self.watch, self.records, self.answer, self.reserve, self.clock)
 
     def answer(self, request):
         return (lambda: self.promised) if request.wait else {"ok": True, "do": request.do}
@@ -132,4 +132,4 @@ def test_what_was_promised_is_answered_before_the_socket_closes(desk):
         desk.listener.close()
         assert json.loads(promised.makefile("rb").readline()) == {"ok": True, "did": "stopped"}
     assert not desk.home.control.exists()
-    desk.listener = Listener(desk.home, desk.watch, desk.records, desk.answer, desk.reserve, desk.clock)
+    desk.listener = Listener(open_door(desk.home), desk.watch, desk.records, desk.answer, desk.reserve, desk.clock)

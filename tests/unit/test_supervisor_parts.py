@@ -415,8 +415,8 @@ def test_a_process_with_a_second_thread_may_not_fork(tmp_path):
 def test_a_failing_preload_is_told_and_harms_nobody(tmp_path):
     spawner = Spawner(Home(tmp_path, tmp_path), lambda _: 0, [], 1024)
     spec = ChildSpec("agent:a", "agent", preload=("no_such_module_anywhere", "json"))
-    assert len(spawner.preload(spec)) == 1
-    assert spawner.preload(spec) == [], "it is tried once"
+    assert len(spawner.preload(*spec.preload)) == 1
+    assert spawner.preload(*spec.preload) == [], "it is tried once"
 
 
 def test_the_library_of_the_root_is_light_to_import():
