@@ -27,6 +27,8 @@ from anima.errors import Refused, Unavailable
 FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 30
+#: What a manifest says besides, by sort, which is what those who read it need.
+FACTS = {"house": {"ts": float, "seq": int}, "agent": {"ts": float, "agent": str, "first": str, "events": int, "memories": int}}
 
 _COMPRESSION = 1  # of gzip: 6 takes four times as long and saves a tenth
 _CHUNK_BYTES = 1 << 20
@@ -142,6 +144,9 @@ def _checked(path: Path, manifest: dict[str, Any], found: dict[str, tuple[int, s
     """The manifest, if everything it names was there as it says, and nothing else."""
     try:
         named = {each["path"]: (each["bytes"], each["sha256"]) for each in manifest["members"]}
+        for name, kind in FACTS[manifest["sort"]].items():
+            if type(manifest[name]) is not kind:
+                raise Refused(f"{path} is damaged: in its manifest {name!r} is no {kind.__name__}; take another backup")
     except (KeyError, TypeError) as error:
         raise Refused(f"{path} is damaged: its manifest lacks {error}; take another backup") from error
     for name in sorted(named.keys() | found.keys()):

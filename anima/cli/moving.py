@@ -102,15 +102,15 @@ def import_agent(
         unpacking = Unpacking(folder, frozenset({HISTORY, "agents", "state", "workspace"}))
         manifest = read_archive(file, "agent", unpacking.keep)
         unpacking.end()
-        name = check_name(str(manifest.get("agent")))
+        name = check_name(manifest["agent"])
         _check_places(file, name, folder)
-        told = live.run(home, lambda bus: _adopt(bus, home, name, folder, str(manifest.get("first"))))
+        told = live.run(home, lambda bus: _adopt(bus, home, name, folder, manifest["first"]))
         for top in reversed(_places(name, workspace=True)):  # its own folder last: with it, it lives
             _put(folder / top, home.root / top)
     _wake(home, name)
     if told["new"]:
         late = f"; nothing was stored meanwhile for {told['standstill_s'] * 1e3:.0f} ms"
-        print(f"{name} lives here now: {told['events']:,} events, {int(manifest['memories']):,} memories{late}")
+        print(f"{name} lives here now: {told['events']:,} events, {manifest['memories']:,} memories{late}")
     else:
         print(f"{name} was imported already from this file, and is here")
 

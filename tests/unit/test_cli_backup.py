@@ -48,14 +48,14 @@ def tree(root: Path) -> dict[str, Any]:
     }
 
 
-def forged(path: Path, *members: tuple[tarfile.TarInfo, bytes], comment: str = f"anima house {FORMAT}") -> Path:
+def forged(path: Path, *members: tuple[tarfile.TarInfo, bytes], comment: str = f"anima house {FORMAT}", **more: Any) -> Path:
     """An archive that no Writer would write."""
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT, pax_headers={"comment": comment}) as tar:
         for info, content in members:
             info.size = len(content) if info.isreg() else 0
             tar.addfile(info, io.BytesIO(content))
         manifest = tarfile.TarInfo("manifest.json")
-        body = json.dumps({"members": []}).encode()
+        body = json.dumps({"sort": "house", "ts": 1.0, "seq": 7, "members": []} | more).encode()
         manifest.size = len(body)
         tar.addfile(manifest, io.BytesIO(body))
     return path
@@ -182,6 +182,9 @@ def test_the_wrong_sort_a_newer_format_and_any_other_file_are_refused_each_in_a_
         read_archive(file, "house")
     with pytest.raises(Refused, match=r"newer version of this program \(format 99"):
         read_archive(forged(file, comment="anima house 99"), "house")
+    for more, said in (({"seq": None}, "'seq' is no int"), ({"members": 5}, "lacks"), ({"sort": "x"}, "lacks 'x'")):
+        with pytest.raises(Refused, match=said):
+            read_archive(forged(file, **more), "house")
     with pytest.raises(Refused, match="of an agent; `animactl import agent`"):
         read_archive(packed(file, {}, "agent"), "house")
     with pytest.raises(Refused, match="cannot be read: No such file"):
@@ -202,17 +205,17 @@ def test_an_archive_gets_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     assert file.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [file]
     with writing(file, "house", force=True) as part:
-        Writer(part, "house").end()
+        Writer(part, "house").end(seq=7)
     assert read_archive(file, "house")["members"] == []
     assert file.stat().st_mode & 0o777 == 0o600
     other = tmp_path / "other"
     with writing(other, "house", force=False) as part:
-        Writer(part, "house").end()
+        Writer(part, "house").end(seq=7)
         with pytest.raises(Refused, match="another command is writing"), writing(other, "house", force=True):
             pytest.fail("two write one file")
     (tmp_path / ".other.part").write_bytes(b"of one that was killed" * 1_000)
     with writing(other, "house", force=True) as part:
-        Writer(part, "house").end()
+        Writer(part, "house").end(seq=7)
     assert {each.name for each in tmp_path.iterdir()} == {"house.tar.gz", "other"}
     for path, said in ((tmp_path / "away" / "x", "there is no directory"), (tmp_path, "is a directory")):
         with pytest.raises(Refused, match=said), writing(path, "house", force=True):
@@ -244,7 +247,7 @@ def test_living_files_are_taken_as_they_are_links_out_and_sockets_are_counted(tm
         living, writer = Living(root), Writer(part, "house")
         living.add(writer, "workspace")
         living.add(writer, "models")
-        writer.end()
+        writer.end(seq=7)
     unpacking = Unpacking(tmp_path / "again", TOPS)
     read_archive(file, "house", unpacking.keep)
     unpacking.end()
