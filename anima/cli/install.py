@@ -71,7 +71,7 @@ def uninstall(
     purge: Annotated[bool, typer.Option("--purge", help="Remove the home too: agents, journal, memories. Asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop the service and take away what `install` wrote. The home stays, unless --purge.
+    """Stop the service and remove it. The home stays, unless --purge.
 
     Example: animactl uninstall
     """
