@@ -43,11 +43,11 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="One look, a second long, and end.")] = False,
     pause: Annotated[float, typer.Option("--pause", help="Seconds between two looks.", min=0.2, max=3600)] = 2.0,
 ) -> None:
-    """Show what every process takes of processor and memory, busiest first, until Ctrl-C.
+    """Show what every process takes of the machine.
 
-    As a service with cgroups of its own (`animactl install`), the house is counted by the kernel: memory with everything a
-    process caused, its limit, its tasks, and how often something was ended for want of memory. Elsewhere CPU is
-    the process's own and MEMORY its proportional share (PSS).
+    Busiest first, until Ctrl-C. As a service with cgroups of its own (`animactl install`), the house is counted by the
+    kernel: memory with everything a process caused, its limit, its tasks, and how often something was ended for want
+    of memory. Elsewhere CPU is the process's own and MEMORY its proportional share (PSS).
 
     Example: animactl top --once
     """

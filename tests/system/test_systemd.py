@@ -144,6 +144,13 @@ def test_a_stop_goes_in_order_ends_in_time_and_leaves_nothing(service):
     assert not set(service.box.run("ps", "-e", "-o", "pid=").split()) & {str(each["pid"]) for each in before.values()}
 
 
+def test_a_house_that_was_told_to_go_down_stays_down(service):
+    done = service.ctl("down")
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: service.show("ActiveState")["ActiveState"] == "inactive", "it is not down")
+    assert service.show("Result", "NRestarts") == {"Result": "success", "NRestarts": "0"}
+
+
 def test_a_wrong_configuration_ends_the_service_for_good_and_says_what_is_wrong(service):
     service.systemctl("stop", "anima")
     service.box.write(f"{HOME}/anima.toml", "[supervisor]\nbeat_s = -1\n", user="person")
