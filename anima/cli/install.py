@@ -8,7 +8,7 @@ import typer
 
 from anima.cli import root
 from anima.cli.steps import Steps, run
-from anima.cli.terminal import clean, colour, complain, note
+from anima.cli.terminal import clean, colour, note
 from anima.errors import AnimaError, Refused
 from anima.paths import Home
 
@@ -55,8 +55,8 @@ def install(
         asked = _set_up(keeper, steps, agent or [])
         steps.do(f'say to {asked}: "{HELLO}"', lambda: print(_answer(keeper, asked)))
     except (AnimaError, OSError, KeyboardInterrupt) as error:
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        complain(f"that went wrong: {said}")
+        said = _told(error)
+        note("that went wrong; going back")
         left = steps.undo()
         word = f"not undone: {'; '.join(left)}" if left else "everything is as it was before"
         raise Refused(f"anima was not installed: {said}; {word}") from None
@@ -136,6 +136,12 @@ def _set_up(keeper: "Keeper", steps: Steps, agents: list[str]) -> str:
     steps.do("have it start by itself", keeper.enable, None if was_enabled else keeper.disable, "it does not start by itself")
     steps.do("start it, and wait until the house is up", keeper.start, None if was_active else keeper.stop, "it is stopped")
     return (agents or known or [FIRST_AGENT])[0]
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
 
 
 def _make(home: Home) -> None:

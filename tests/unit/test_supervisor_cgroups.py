@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from anima.sandbox.jail import cgroups
 from anima.supervisor.cgroups import Groups, find_groups
 from anima.supervisor.child import Child, end_reason
 from anima.supervisor.spec import ChildSpec
@@ -49,6 +50,16 @@ def test_an_agent_may_be_called_like_a_file_of_the_kernel(base):
     assert groups.open(ChildSpec(name="agent:memory.max", kind="agent", parallel=True)).endswith(
         "agents/_memory.max/cgroup.procs"
     )
+
+
+def test_calls_get_their_groups_where_the_root_set_a_place_aside(base, monkeypatch):
+    groups = Groups(base, "")
+    groups.prepare()
+    sandbox = Path(groups.open(ChildSpec(name="sandbox", kind="sandbox"))).parent
+    (base / "tools/cgroup.controllers").write_text("cpu memory pids\n")  # what the kernel shows once the root handed them down
+    monkeypatch.setattr(cgroups, "_ROOT", base.parent)
+    monkeypatch.setattr(cgroups, "_own", lambda _: str(sandbox.relative_to(base.parent)))
+    assert cgroups._find_v2() == (base / f"tools/anima-jails-{os.getpid()}", 2)
 
 
 def test_an_end_for_want_of_memory_is_told_from_any_other_kill(base):
