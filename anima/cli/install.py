@@ -44,7 +44,6 @@ def install(
     from anima.config.load import load_house
 
     keeper = _keeper(context.obj, system=system)
-    keeper.check()
     home = keeper.home
     if home.root.exists() and not keeper.user:
         load_house(home)  # what is wrong with it is said before anything is touched
@@ -76,7 +75,6 @@ def uninstall(
     Example: animactl uninstall
     """
     keeper = _keeper(context.obj, system=system)
-    keeper.check()
     home = keeper.home
     there = [path for path in keeper.files() if path.exists()]
     if not there and not (purge and home.root.exists()):
@@ -107,14 +105,19 @@ def uninstall(
 
 
 def _keeper(home: Home, *, system: bool) -> "Keeper":
-    """Who keeps services here."""
+    """Who keeps services here. Raises Refused if nobody does, or if the service that is there leads another house."""
     if sys.platform == "darwin":
         from anima.cli.launchd import Launchd
 
-        return Launchd(home, system=system)
-    from anima.cli.systemd import Systemd, system_home
+        keeper: Keeper = Launchd(home, system=system)
+    else:
+        from anima.cli.systemd import Systemd, system_home
 
-    return Systemd(system_home(home) if system else home, system=system)
+        keeper = Systemd(system_home(home) if system else home, system=system)
+    keeper.check()
+    if (other := keeper.installed_home()) not in ("", str(keeper.home.root)):
+        raise Refused(f"the installed service leads the house at {other}, not {keeper.home.root}; say --home '{other}'")
+    return keeper
 
 
 def _set_up(keeper: "Keeper", steps: Steps, agents: list[str]) -> str:

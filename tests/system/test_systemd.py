@@ -15,7 +15,7 @@ HOME, RUN = "/home/person/.anima", "/run/user/4200/anima"
 UNITS = "/home/person/.config/systemd/user"
 TEST_CONF = f"{UNITS}/anima.service.d/test.conf"
 #: As an administrator might: whoever tests does not want to wait half a minute for a watchdog.
-IMPATIENT = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=0.1\nStartLimitIntervalSec=0\n"
+IMPATIENT = "[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\nRestartSec=0.1\nStartLimitIntervalSec=0\n"
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +197,8 @@ def test_an_install_that_fails_leaves_the_running_service_as_it_was(service):
 
 def test_uninstall_takes_away_what_was_installed_and_never_a_home_unasked(service):
     box = service.box
+    refused = box.try_run(ANIMACTL, "--home", "/home/person/other", "uninstall", "--purge", "--yes", user="person")
+    assert f"leads the house at {HOME}" in refused.stderr
     refused = service.ctl("uninstall", "--purge")
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
