@@ -8,7 +8,7 @@ import typer
 
 from anima.cli import root
 from anima.cli.steps import Steps, run
-from anima.cli.terminal import clean, colour, complain, note
+from anima.cli.terminal import clean, colour, note
 from anima.errors import AnimaError, Refused
 from anima.paths import Home
 
@@ -44,7 +44,6 @@ def install(
     from anima.config.load import load_house
 
     keeper = _keeper(context.obj, system=system)
-    keeper.check()
     home = keeper.home
     if home.root.exists() and not keeper.user:
         load_house(home)  # what is wrong with it is said before anything is touched
@@ -55,8 +54,8 @@ def install(
         asked = _set_up(keeper, steps, agent or [])
         steps.do(f'say to {asked}: "{HELLO}"', lambda: print(_answer(keeper, asked)))
     except (AnimaError, OSError, KeyboardInterrupt) as error:
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        complain(f"that went wrong: {said}")
+        said = _told(error)
+        note("that went wrong; going back")
         left = steps.undo()
         word = f"not undone: {'; '.join(left)}" if left else "everything is as it was before"
         raise Refused(f"anima was not installed: {said}; {word}") from None
@@ -71,12 +70,11 @@ def uninstall(
     purge: Annotated[bool, typer.Option("--purge", help="Remove the home too: agents, journal, memories. Asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop the service and take away what `install` wrote. The home stays, unless --purge.
+    """Stop the service and remove it. The home stays, unless --purge.
 
     Example: animactl uninstall
     """
     keeper = _keeper(context.obj, system=system)
-    keeper.check()
     home = keeper.home
     there = [path for path in keeper.files() if path.exists()]
     if not there and not (purge and home.root.exists()):
@@ -107,14 +105,19 @@ def uninstall(
 
 
 def _keeper(home: Home, *, system: bool) -> "Keeper":
-    """Who keeps services here."""
+    """Who keeps services here. Raises Refused if nobody does, or if the service that is there leads another house."""
     if sys.platform == "darwin":
         from anima.cli.launchd import Launchd
 
-        return Launchd(home, system=system)
-    from anima.cli.systemd import Systemd, system_home
+        keeper: Keeper = Launchd(home, system=system)
+    else:
+        from anima.cli.systemd import Systemd, system_home
 
-    return Systemd(system_home(home) if system else home, system=system)
+        keeper = Systemd(system_home(home) if system else home, system=system)
+    keeper.check()
+    if (other := keeper.installed_home()) not in ("", str(keeper.home.root)):
+        raise Refused(f"the installed service leads the house at {other}, not {keeper.home.root}; say --home '{other}'")
+    return keeper
 
 
 def _set_up(keeper: "Keeper", steps: Steps, agents: list[str]) -> str:
@@ -136,6 +139,12 @@ def _set_up(keeper: "Keeper", steps: Steps, agents: list[str]) -> str:
     steps.do("have it start by itself", keeper.enable, None if was_enabled else keeper.disable, "it does not start by itself")
     steps.do("start it, and wait until the house is up", keeper.start, None if was_active else keeper.stop, "it is stopped")
     return (agents or known or [FIRST_AGENT])[0]
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
 
 
 def _make(home: Home) -> None:

@@ -51,6 +51,12 @@ class Launchd:
         if self.system and (os.geteuid() != 0 or not self.user):
             raise Refused("a LaunchDaemon is root's to install, for the person who asks: sudo animactl install --system")
 
+    def installed_home(self) -> str:
+        """The home that the installed service leads; "" if there is none."""
+        if not self.plist.exists():
+            return ""
+        return str(plistlib.loads(self.plist.read_bytes())["ProgramArguments"][-1])
+
     def prepare(self, steps: Steps) -> None:
         """The folder launchd opens the log in, which it does not make."""
         if not steps.dry:

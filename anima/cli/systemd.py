@@ -74,6 +74,12 @@ class Systemd:
         if self.system:
             check_reach(Path(sys.prefix), Path(sys.base_prefix))
 
+    def installed_home(self) -> str:
+        """The home that the installed service leads; "" if there is none, or nobody can tell."""
+        path = self.folder / f"{UNIT}.d/here.conf"
+        found = re.search(r'--home "(.*)"$', path.read_text() if path.exists() else "", re.MULTILINE)
+        return re.sub(r"([%$])\1|\\(.)", r"\1\2", found[1]) if found else ""
+
     def prepare(self, steps: Steps) -> None:
         """What must be there before the unit: for the system, its user and the home."""
         if not self.system:

@@ -40,10 +40,10 @@ def top(
     sort: Annotated[str, typer.Option("--sort", help="cpu, memory or name.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per look.")] = False,
 ) -> None:
-    """Show what each process uses: processor, memory, tasks, and its limits where cgroups set them.
+    """Show what each process takes of the machine.
 
-    A process counts with all it started. 100 % is one processor. STARVED says how often the kernel ended something for want
-    of memory. q or Ctrl-C ends it.
+    Processor, memory and tasks, of a process with all it started, and its limits where cgroups set them. 100 % is one
+    processor. STARVED says how often the kernel ended something for want of memory. q or Ctrl-C ends it.
 
     Example: animactl top --sort memory
     """

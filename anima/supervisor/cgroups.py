@@ -97,9 +97,9 @@ NO_GROUPS = Groups(None, "not looked for")
 
 
 def find_groups(environ: Mapping[str, str], own: Path = Path("/proc/self/cgroup"), mounts: tuple[Path, ...] = MOUNTS) -> Groups:
-    """Our part of the tree, if a service manager started us and left us one; nothing is changed yet."""
-    if not environ.get("NOTIFY_SOCKET"):
-        return Groups(None, "not started by a service manager")
+    """Our part of the tree, if systemd started this very process and left it one; nothing is changed yet."""
+    if environ.get("SYSTEMD_EXEC_PID") != str(os.getpid()):  # set since version 248; a shell in a service inherits another's
+        return Groups(None, "not started by systemd")
     path = next((line[3:] for line in _read(own).splitlines() if line.startswith("0::")), "")
     for mount in mounts:
         folder = mount / path.lstrip("/")

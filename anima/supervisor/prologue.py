@@ -26,7 +26,7 @@ from anima.supervisor.pidfile import write_pid_file
 Become = Callable[[Boot], int]  #: a whole life; what it returns is the exit code
 
 #: Addressed to the root alone; a child that used them would speak to systemd in the root's name.
-ROOTS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+ROOTS_OWN = ("NOTIFY_SOCKET", "SYSTEMD_EXEC_PID", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 _RESETTABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # worked out before any fork: it takes 50 us
 

@@ -20,7 +20,8 @@ class Upward:
             return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as way:
-                way.sendto("\n".join(words).encode(), self._address)
+                lines = (word.replace("\n", " ") for word in words)  # an error's text must not become another word
+                way.sendto("\n".join(lines).encode(errors="replace"), self._address)
         except (OSError, ValueError):
             return False
         return True

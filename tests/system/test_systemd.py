@@ -13,7 +13,7 @@ HOME, RUN = "/home/person/.anima", "/run/user/4200/anima"
 UNITS = "/home/person/.config/systemd/user"
 TEST_CONF = f"{UNITS}/anima.service.d/test.conf"
 #: As an administrator might: whoever tests does not want to wait half a minute for a watchdog.
-IMPATIENT = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=0.1\nStartLimitIntervalSec=0\n"
+IMPATIENT = "[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\nRestartSec=0.1\nStartLimitIntervalSec=0\n"
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,13 @@ def test_a_stop_goes_in_order_ends_in_time_and_leaves_nothing(service):
     assert not set(service.box.run("ps", "-e", "-o", "pid=").split()) & {str(each["pid"]) for each in before.values()}
 
 
+def test_a_house_that_was_told_to_go_down_stays_down(service):
+    done = service.ctl("down")
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: service.show("ActiveState")["ActiveState"] == "inactive", "it is not down")
+    assert service.show("Result", "NRestarts") == {"Result": "success", "NRestarts": "0"}
+
+
 def test_a_wrong_configuration_ends_the_service_for_good_and_says_what_is_wrong(service):
     service.systemctl("stop", "anima")
     service.box.write(f"{HOME}/anima.toml", "[supervisor]\nbeat_s = -1\n", user="person")
@@ -179,6 +186,8 @@ def test_an_install_that_fails_leaves_the_running_service_as_it_was(service):
 
 def test_uninstall_takes_away_what_was_installed_and_never_a_home_unasked(service):
     box = service.box
+    refused = box.try_run(ANIMACTL, "--home", "/home/person/other", "uninstall", "--purge", "--yes", user="person")
+    assert f"leads the house at {HOME}" in refused.stderr
     refused = service.ctl("uninstall", "--purge")
     assert refused.returncode == 1
     assert "--yes" in refused.stderr

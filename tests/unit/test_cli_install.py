@@ -6,7 +6,7 @@ import pytest
 
 from anima.cli.shipped import shipped
 from anima.cli.steps import Steps, run
-from anima.cli.systemd import check_reach, here, quoted, system_home
+from anima.cli.systemd import Systemd, check_reach, here, quoted, system_home
 from anima.errors import Refused
 from anima.paths import Home, find_home
 
@@ -59,6 +59,17 @@ def test_nothing_is_done_in_a_dry_run(tmp_path, capsys):
 )
 def test_a_path_is_one_word_of_a_unit(word, written):
     assert quoted(word) == written
+
+
+@pytest.mark.parametrize("home", ["/opt/a", '/a"b\\c d', "/100%/$HOME"])
+def test_an_installed_service_says_whose_house_it_leads(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    keeper = Systemd(Home(Path(home), Path("/run/x")), system=False)
+    assert keeper.installed_home() == ""
+    path = keeper.folder / "anima.service.d/here.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text(here("/usr/bin/python3", keeper.home, named=True))
+    assert keeper.installed_home() == home
 
 
 def test_a_path_that_would_be_another_line_is_refused():

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from anima.sandbox.jail import cgroups
 from anima.supervisor.cgroups import Groups, find_groups
 from anima.supervisor.child import Child, end_reason
 from anima.supervisor.spec import ChildSpec
 
 ARYA = ChildSpec(name="agent:arya", kind="agent", parallel=True, memory_bytes_max=64 * 2**20, tasks_max=7)
+STARTED = {"SYSTEMD_EXEC_PID": str(os.getpid())}
 JOURNAL = ChildSpec(name="journal", kind="journal")
 
 
@@ -51,6 +53,16 @@ def test_an_agent_may_be_called_like_a_file_of_the_kernel(base):
     )
 
 
+def test_calls_get_their_groups_where_the_root_set_a_place_aside(base, monkeypatch):
+    groups = Groups(base, "")
+    groups.prepare()
+    sandbox = Path(groups.open(ChildSpec(name="sandbox", kind="sandbox"))).parent
+    (base / "tools/cgroup.controllers").write_text("cpu memory pids\n")  # what the kernel shows once the root handed them down
+    monkeypatch.setattr(cgroups, "_ROOT", base.parent)
+    monkeypatch.setattr(cgroups, "_own", lambda _: str(sandbox.relative_to(base.parent)))
+    assert cgroups._find_v2() == (base / f"tools/anima-jails-{os.getpid()}", 2)
+
+
 def test_an_end_for_want_of_memory_is_told_from_any_other_kill(base):
     groups = Groups(base, "")
     groups.prepare()
@@ -86,9 +98,10 @@ def test_a_part_of_the_tree_that_cannot_be_divided_is_done_without(tmp_path):
 @pytest.mark.parametrize(
     ("environ", "own", "reason"),
     [
-        ({}, "0::/anima.service\n", "not started by a service manager"),
-        ({"NOTIFY_SOCKET": "/x"}, "4:memory:/\n", "this system has no cgroups of version 2"),
-        ({"NOTIFY_SOCKET": "/x"}, "0::/elsewhere\n", "this system has no cgroups of version 2"),
+        ({}, "0::/anima.service\n", "not started by systemd"),
+        ({"SYSTEMD_EXEC_PID": "1"}, "0::/anima.service\n", "not started by systemd"),
+        (STARTED, "4:memory:/\n", "this system has no cgroups of version 2"),
+        (STARTED, "0::/elsewhere\n", "this system has no cgroups of version 2"),
     ],
 )
 def test_it_says_why_there_are_none(tmp_path, base, environ, own, reason):
@@ -102,12 +115,12 @@ def test_it_says_why_there_are_none(tmp_path, base, environ, own, reason):
 def test_what_was_not_left_to_us_is_left_alone(tmp_path, base):
     proc = tmp_path / "cgroup"
     proc.write_text("0::/anima.service\n")
-    found = find_groups({"NOTIFY_SOCKET": "/x"}, proc, (tmp_path,))
+    found = find_groups(STARTED, proc, (tmp_path,))
     if os.geteuid() == 0:
         assert found.base is None
         assert "is not left to this service" in found.reason
         os.setxattr(base, "trusted.delegate", b"1")
-        assert find_groups({"NOTIFY_SOCKET": "/x"}, proc, (tmp_path,)).base == base
+        assert find_groups(STARTED, proc, (tmp_path,)).base == base
     else:
         assert found.base == base
 
@@ -119,4 +132,4 @@ def test_a_root_born_in_its_place_or_executed_anew_finds_the_same(tmp_path, base
     (base / "supervisor/cgroup.procs").touch()
     proc = tmp_path / "cgroup"
     proc.write_text("0::/anima.service/supervisor\n")
-    assert find_groups({"NOTIFY_SOCKET": "/x"}, proc, (tmp_path,)).base == base
+    assert find_groups(STARTED, proc, (tmp_path,)).base == base

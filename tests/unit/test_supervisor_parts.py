@@ -374,6 +374,14 @@ def test_no_systemd_is_no_error(address):
     assert upward.say("READY=1") is False
 
 
+def test_what_an_error_says_cannot_become_another_word(tmp_path):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        Upward({"NOTIFY_SOCKET": path}).say("READY=1", "STATUS=wrong\nMAINPID=1 \udcff")
+        assert systemd.recv(100) == b"READY=1\nSTATUS=wrong MAINPID=1 ?"
+
+
 @pytest.mark.parametrize(
     "environ", [{"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "-5"}, {"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}, {}]
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from anima.cli.launchd import Launchd
 from anima.config.schema import House
 from anima.paths import Home
 from anima.supervisor import root
@@ -118,9 +119,16 @@ LAUNCHD = {
 }
 
 
-@pytest.mark.parametrize("plist", ["agent", "daemon"])
-def test_a_plist_holds_only_what_launchd_knows(plist):
+@pytest.mark.parametrize("plist", ["agent", "daemon", "agent as installed", "daemon as installed"])
+def test_a_plist_holds_only_what_launchd_knows(plist, monkeypatch, tmp_path):
+    plist, _, installed = plist.partition(" ")
     told = plistlib.loads((ROOT / f"launchd/{plist}.plist").read_bytes())
+    if installed:
+        monkeypatch.setenv("SUDO_USER", "root")
+        ((_, text),) = Launchd(Home(tmp_path, tmp_path), system=plist == "daemon").files().items()
+        told = plistlib.loads(text.encode())
+        assert "--home" in told["ProgramArguments"]
+        assert told.get("UserName", "root") == "root"
     for key, value in told.items():
         assert type(value) is LAUNCHD[key], key
     assert told["Umask"] == 0o077
