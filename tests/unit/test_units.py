@@ -15,7 +15,7 @@ from anima.paths import Home
 from anima.supervisor import root
 from anima.supervisor.child import Child
 from anima.supervisor.order import stop_s
-from daemons import plan
+from daemons.plan import plan
 
 ROOT = Path(__file__).parent.parent.parent
 SYSTEM, USER = ROOT / "systemd/anima.service", ROOT / "systemd/user/anima.service"
