@@ -153,7 +153,7 @@ class Root:
 
     def _means(self, loaded: tuple[str, ...] = ()) -> Means:
         launch = Launch(self._program.root_argv, os.environ.get("PYTHONPATH", ""))
-        return Means(launch, self._snapshot, self._program.load, (*self._program.modules, *loaded))
+        return Means(launch, self._snapshot, self._program.load, (*loaded, *self._program.modules))
 
     def _listen(self, door: socket.socket) -> None:
         family, upgrade = self._family, self._upgrade
