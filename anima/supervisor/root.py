@@ -4,20 +4,19 @@ Nothing here knows what a child does. What is kept alive comes from `load`, what
 """
 
 import os
-import resource
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import anima
 from anima.clock import SYSTEM
 from anima.errors import AnimaError, ConfigError, Exit, Refused
 from anima.paths import Home
-from anima.supervisor import kernel, orphans, pidfile
+from anima.supervisor import descriptors, kernel, orphans, pidfile
 from anima.supervisor.family import Family, House
 from anima.supervisor.lifecycle import Event
 from anima.supervisor.listener import Listener, Reply, open_door
@@ -26,7 +25,7 @@ from anima.supervisor.logfile import LogFile
 from anima.supervisor.order import is_born, next_births, next_stops, summary
 from anima.supervisor.prologue import Become
 from anima.supervisor.records import Records
-from anima.supervisor.reexec import Launch, State, hand_on, release_signals, signals_held_back, take_over
+from anima.supervisor.reexec import Launch, State, fall_back, hand_on, release_signals, signals_held_back, take_over
 from anima.supervisor.reload import adopt
 from anima.supervisor.requests import Requests, describe
 from anima.supervisor.spawn import Spawner
@@ -74,7 +73,7 @@ class Root:
 
     def run(self) -> Exit:
         """Lead the whole life, from the lock to the last orphan. The exit code says how it went; errors are logged."""
-        _open_standard_fds()
+        descriptors.open_standard()
         try:
             handed = None if self._state_fd < 0 else take_over(self._state_fd)
             prepare(self._home)
@@ -110,7 +109,7 @@ class Root:
         """A house that wakes."""
         plan = self._program.load()
         self._strays.strangers = orphans.direct_children()
-        with self._organs(plan.policy, _raise_open_files()) as house:
+        with self._organs(plan.policy, descriptors.raise_limit()) as house:
             adopt(self._family, plan)
             self._upgrade = Upgrade(house, self._family, self._means(), None, 1)
             self._listen(open_door(self._home))
@@ -120,19 +119,31 @@ class Root:
     @contextmanager
     def _resumed(self, handed: State) -> Iterator[None]:
         """A house that other code kept alive until a moment ago; nobody in it may notice the difference."""
+        try:
+            house = self._take_up(handed)
+        except Exception as error:
+            self._say.error(f"this code cannot take the house over:\n{traceback.format_exc()}")
+            fall_back(handed, f"version {anima.__version__} cannot take the house over ({error!r})")
+            raise
+        with house:
+            release_signals()
+            yield
+
+    def _take_up(self, handed: State) -> ExitStack:
+        """Everything as it was; what is to be given back at the end."""
         self._records = Records(handed.diary)
         self._started, self._born, self._told = handed.started, handed.born, handed.told
         self._ping_at, self._reload_at = handed.ping_at, handed.reload_at
         self._strays = Strays(self._records, self._say, set(handed.strangers), set(handed.killed))
-        with self._organs(handed.tree.policy, handed.nofile) as house:
+        with ExitStack() as organs:
+            house = organs.enter_context(self._organs(handed.tree.policy, handed.nofile))
             self._family.take_over(handed.tree)
             means = self._means(handed.loaded)
             self._upgrade = Upgrade(house, self._family, means, handed.course, handed.newest)
             self._listen(socket.socket(fileno=handed.door_fd))
             self._listener.take_over(handed.clients, self._requests.promise)
             self._watch.died = True  # whoever ended meanwhile waits to be reaped
-            release_signals()
-            yield
+            return organs.pop_all()
 
     @contextmanager
     def _organs(self, policy: Policy, nofile: int) -> Iterator[House]:
@@ -358,23 +369,3 @@ class Root:
             self._say.info(f"the house is up after {now - self._started:.3f} s: {line}")
         if words:
             self._upward.say(*words)
-
-
-def _open_standard_fds() -> None:
-    """Fill descriptors 0 to 2 if the caller closed them: a socket of ours must never become somebody's stderr."""
-    while True:
-        fd = os.open(os.devnull, os.O_RDWR)
-        if fd > 2:  # noqa: PLR2004 - the first that is no standard one
-            os.close(fd)
-            break
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the process lives
-
-
-def _raise_open_files() -> int:
-    """Allow this process as many open files as it may have; what the soft limit was before, for the children."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # macOS caps it below the hard limit; then the old one stays
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft
