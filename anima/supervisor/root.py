@@ -350,6 +350,7 @@ class Root:
                 "uptime_s": round(now - self._started, 3),
                 "state": "stopping" if self._down else "running" if self._born else "starting",
                 "generation": self._family.generation,
+                "upgrade": self._upgrade.standing,
             },
         )
 

@@ -82,6 +82,14 @@ class Upgrade:
         """The process that tries the new code; 0 if there is none."""
         return self._preflight.pid if self._preflight else 0
 
+    @property
+    def standing(self) -> str:
+        """How far it is, for people; "" if there is none."""
+        if self.course is None:
+            return "the new code is being tried" if self._preflight else ""
+        way = f"going back to version {self.course.old}" if self.course.returning else f"upgrading to version {self.course.new}"
+        return f"{way}; {self.course.rolling} begins anew" if self.course.rolling else way
+
     def bury(self, pid: int, code: int) -> None:
         """A process was reaped."""
         if self._preflight:

@@ -329,6 +329,7 @@ def test_there_and_back_again_between_two_environments(house: House, other: Path
     assert json.loads(house.ctl("status", "--json").stdout)["supervisor"]["version"] == "9.9.9"
     house.kill("agent:arya")
     assert house.ask("arya", "hello")
+    assert "to 9.9.9" in upgraded(house), "and from there it goes on in the same environment"
     assert f"from version 9.9.9 to {__version__}" in upgraded(house, "--to", str(Path(sys.executable).parent.parent))
     assert house.ask("arya", "hello")
 
