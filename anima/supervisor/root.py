@@ -164,7 +164,7 @@ class Root:
 
     def _means(self, loaded: tuple[str, ...] = ()) -> Means:
         launch = Launch(self._program.root_argv, os.environ.get("PYTHONPATH", ""))
-        return Means(launch, self._snapshot, self._program.load, (*loaded, *self._program.modules))
+        return Means(launch, self._snapshot, self._read_plan, (*loaded, *self._program.modules))
 
     def _listen(self, door: socket.socket) -> None:
         family, upgrade = self._family, self._upgrade
@@ -322,13 +322,7 @@ class Root:
         self._reloaded_at = time.monotonic()
         self._upward.reloading()
         try:
-            plan = self._program.load()
-        except ConfigError as error:
-            self._say.error(f"the configuration is wrong, the old one stays in force: {error}")
-            raise
-        except Exception as error:
-            self._say.error(f"reading the configuration failed, the old one stays in force:\n{traceback.format_exc()}")
-            raise ConfigError(f"reading the configuration failed ({error!r}); the supervisor's log has the details") from error
+            plan = self._read_plan()
         finally:
             if self._born:
                 self._upward.say("READY=1")
@@ -338,6 +332,17 @@ class Root:
         self._say.info(f"reloaded: {len(changes.added)} added, {len(changes.removed)} removed, {len(changes.changed)} changed")
         self._records.add("reloaded", name="supervisor", **asdict(changes))
         return {"ok": True, **asdict(changes)}
+
+    def _read_plan(self) -> Plan:
+        """The plan as the configuration has it now. Raises ConfigError, also for a mistake of whoever reads it."""
+        try:
+            return self._program.load()
+        except ConfigError as error:
+            self._say.error(f"the configuration is wrong, the old one stays in force: {error}")
+            raise
+        except Exception as error:
+            self._say.error(f"reading the configuration failed, the old one stays in force:\n{traceback.format_exc()}")
+            raise ConfigError(f"reading the configuration failed ({error!r}); the supervisor's log has the details") from error
 
     def _status(self) -> Reply:
         now = time.monotonic()
