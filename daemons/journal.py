@@ -30,7 +30,7 @@ async def main(process: Process) -> None:
     """Live until told to stop; raises what ended it early."""
     boot = new_id()
     with (
-        closing(Ledger.open(process.home.journal)) as ledger,
+        closing(Ledger.open(process.home.journal, alive=process.more_time)) as ledger,
         closing(Server(process.home, ledger, boot, partial(who, process.home), process.status)) as server,
     ):
         opened = event(JournalOpened(boot, ledger.lost), agent="", source="journal")

@@ -32,7 +32,7 @@ from anima.store.database import open_database
 async def main(process: Process) -> None:
     """Live until told to stop; raises what ended it early."""
     home, settings = process.home, process.settings
-    with closing(open_database(home.mneme, files("anima.mneme") / "schema")) as connection:
+    with closing(open_database(process.home.mneme, files("anima.mneme") / "schema", alive=process.more_time)) as connection:
         async with connect(home) as bus:
             store, moods = Store(connection), Moods(bus)
             scribe = Scribe(bus, store, moods, settings.secrets)

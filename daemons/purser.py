@@ -40,7 +40,7 @@ async def main(process: Process) -> None:
     def day(agent: str, ts: float) -> str:
         return day_of(ts, wards.get(agent, house).zone)
 
-    with closing(open_database(home.purser, files("anima.purser") / "schema")) as connection:
+    with closing(open_database(process.home.purser, files("anima.purser") / "schema", alive=process.more_time)) as connection:
         async with connect(home) as bus:
             book = Book(connection, day, prices)
             clerk = Clerk(bus, book, wards, house, partial(stop_agent, home))

@@ -32,6 +32,7 @@ def main(home: Home, state_fd: int = -1) -> Exit:
 
         return live(boot)
 
-    root_argv = (sys.executable, "-m", "daemons", "--home", str(home.root))
-    program = Program(load, become, [sys.executable, "-m", "daemons.child"], root_argv, ("daemons.plan", "daemons.child"))
+    python = (sys.executable, "-P") if sys.flags.safe_path else (sys.executable,)
+    root_argv = (*python, "-m", "daemons", "--home", str(home.root))
+    program = Program(load, become, [*python, "-m", "daemons.child"], root_argv, ("daemons.plan", "daemons.child"))
     return Root(home, program, state_fd).run()

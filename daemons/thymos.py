@@ -31,7 +31,7 @@ from anima.thymos.subscribers import installed
 async def main(process: Process) -> None:
     """Live until told to stop; raises what ended it early."""
     home = process.home
-    with closing(open_database(home.thymos, files("anima.thymos") / "schema")) as connection:
+    with closing(open_database(process.home.thymos, files("anima.thymos") / "schema", alive=process.more_time)) as connection:
         async with connect(home) as bus:
             diary = Diary(connection)
             souls = partial(GrowingSoul, halved)

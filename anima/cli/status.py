@@ -62,9 +62,17 @@ def gather(home: Home) -> dict[str, Any]:
     supervisor = told["supervisor"]
     for process in told["processes"]:
         process["pss_bytes"] = pss_bytes(process["pid"]) if process.get("pid") else 0
+    generation = supervisor.get("generation", 1)  # a supervisor that is older than this command does not tell it
     return {
-        "supervisor": {key: supervisor[key] for key in ("pid", "version", "uptime_s")},
-        "processes": [{key: process[key] for key in _FIELDS} for process in told["processes"]],
+        "supervisor": {
+            **{key: supervisor[key] for key in ("pid", "version", "uptime_s")},
+            "generation": generation,
+            "upgrade": supervisor.get("upgrade", ""),
+        },
+        "processes": [
+            {**{key: process[key] for key in _FIELDS}, "generation": process.get("generation", generation)}
+            for process in told["processes"]
+        ],
     }
 
 
@@ -77,7 +85,7 @@ def lines(told: dict[str, Any], columns: int) -> list[str]:
         "state": "up",
         "restarts": 0,
         "pss_bytes": pss_bytes(supervisor["pid"]),
-        "status": f"version {supervisor['version']}",
+        "status": "; ".join(word for word in (f"version {supervisor['version']}", supervisor["upgrade"]) if word),
         "reason": "",
     }
     rows = [itself, *told["processes"]]
@@ -85,7 +93,7 @@ def lines(told: dict[str, Any], columns: int) -> list[str]:
     def paint(row: int, title: str, text: str) -> str:
         return colour(text, _COLOURS.get(rows[row]["state"], "yellow")) if title == "STATE" else text
 
-    table = render(COLUMNS, [_cells(row) for row in rows], columns, paint)
+    table = render(COLUMNS, [_cells(row, supervisor["generation"]) for row in rows], columns, paint)
     by_default = any(str(row["status"]).endswith(_BY_DEFAULT) for row in told["processes"])
     return [*table, *(_wrapped(_HOW_TO_CHOOSE, columns) if by_default else [])]
 
@@ -95,8 +103,9 @@ def _wrapped(text: str, columns: int) -> list[str]:
     return (wrap.feed(text) + wrap.end()).split("\n")
 
 
-def _cells(process: dict[str, Any]) -> list[str]:
+def _cells(process: dict[str, Any], generation: int) -> list[str]:
     alive = bool(process["pid"])
+    old = "in the old code; " if alive and process["generation"] != generation else ""
     doing = (
         process["status"]
         if process["state"] in {"up", "starting"} and process["status"]
@@ -109,5 +118,5 @@ def _cells(process: dict[str, Any]) -> list[str]:
         duration(process["uptime_s"]) if alive else "-",
         str(process["restarts"]),
         size(process["pss_bytes"]) if process["pss_bytes"] else "-",
-        one_line(doing or "", NO_TERMINAL_COLUMNS),
+        one_line(old + (doing or ""), NO_TERMINAL_COLUMNS),
     ]

@@ -1,6 +1,7 @@
 """`upgrade`: a running house goes on in other code, and nobody who talks to it notices."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from anima.cli import root
-from anima.cli.terminal import clean, colour
+from anima.cli.terminal import clean, colour, is_terminal, note
 from anima.errors import BadMessage, Refused, Unavailable
 from anima.paths import Home
 
@@ -51,6 +52,8 @@ def upgrade(
 
 def _begin(home: Home, *, check: bool, to: str) -> dict[str, Any]:
     """What the preflight found. Raises Refused with what is in the way, Unavailable if the house does not run."""
+    if is_terminal(sys.stderr):
+        note("trying the new code in a process of its own ...")
     try:
         return root.request(home, "upgrade", timeout_s=_PREFLIGHT_S, check=check, to=to)
     except BadMessage:
@@ -63,8 +66,8 @@ def _show_found(found: dict[str, Any], *, check: bool) -> None:
     same = found["version"] == found["old"]
     versions = f"version {found['version']}" if same else f"version {found['version']}, now {found['old']}"
     print(f"{colour('nothing is in the way', 'green')}: {clean(found['where'])} ({versions})")
-    for note in found["notes"]:
-        print(clean(note))
+    for sentence in found["notes"]:
+        print(clean(sentence))
     if check:
         print("nothing was touched; `animactl upgrade` does it")
 

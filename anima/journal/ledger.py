@@ -7,7 +7,7 @@ on the disk. What it does not protect against: someone who may write the file ca
 import heapq
 import logging
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -57,13 +57,13 @@ class Ledger:
         self._wal_bytes = 0
 
     @classmethod
-    def open(cls, path: Path, clock: Clock = SYSTEM) -> Self:
-        """The journal in the file at `path`, its last TAIL_ROWS rows verified.
+    def open(cls, path: Path, clock: Clock = SYSTEM, alive: Callable[[], None] = lambda: None) -> Self:
+        """The journal in the file at `path`, its last TAIL_ROWS rows verified; for `alive` see `open_database`.
 
         Raises ConfigError if it is damaged, not writable or of a newer version; Unavailable if another process has it
         or the disk is full; DiskBroken if the disk fails.
         """
-        connection = open_database(path, files("anima.journal") / "schema", checkpoint_pages=0)
+        connection = open_database(path, files("anima.journal") / "schema", checkpoint_pages=0, alive=alive)
         with connection.opening(path):
             ledger = cls(path, connection, clock)
             ledger._check_tail()

@@ -10,6 +10,7 @@ from anima.process.notify import Notify
 from anima.supervisor.boot import Boot
 
 PATIENCE_S = 1.0  # asked for again before it is over
+MORE_TIME_S = 30.0
 T = TypeVar("T")
 
 
@@ -41,6 +42,10 @@ class Process:
         if text != self._told:
             self._told = text
             self.notify.say(f"STATUS={text}")
+
+    def more_time(self) -> None:
+        """What is being done on the way up takes long, and goes on."""
+        self.notify.say(f"EXTEND_TIMEOUT_USEC={int(MORE_TIME_S * 1e6)}")
 
     async def patiently(self, coming: Coroutine[Any, Any, T], status: str) -> T:
         """Wait on the way up for what may be away for long; meanwhile the root is asked for more time and told why."""

@@ -11,7 +11,7 @@ The connection is in SQLite's exclusive locking mode: one process and one connec
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -88,10 +88,17 @@ class Connection(sqlite3.Connection):
 _left_open: list[tuple[Connection, int]] = []  #: kept from being collected, which would close them
 
 
-def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int = CHECKPOINT_PAGES) -> Connection:
+def _nobody() -> None:
+    """Nobody waits."""
+
+
+def open_database(
+    path: Path, migrations: Traversable, *, checkpoint_pages: int = CHECKPOINT_PAGES, alive: Callable[[], None] = _nobody
+) -> Connection:
     """The database at `path`, created or migrated to the newest of `migrations` (a folder of NNNN_name.sql files).
 
-    `checkpoint_pages` 0 leaves checkpoints to the caller; see `checkpoint` for why one would.
+    `checkpoint_pages` 0 leaves checkpoints to the caller; see `checkpoint` for why one would. `alive` is called now and then
+    while it is migrated, which may take long.
     Raises Unavailable if another process owns the file or the disk is full; ConfigError if it is no database, damaged,
     not writable or written by a newer version; DiskBroken if the disk fails.
     """
@@ -105,7 +112,7 @@ def open_database(path: Path, migrations: Traversable, *, checkpoint_pages: int 
     connection.lock_fd = lock_fd
     with connection.opening(path):
         _configure(connection, checkpoint_pages)
-        migrate(connection, path, migrations)
+        migrate(connection, path, migrations, alive)
     return connection
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from anima.errors import ConfigError, Unavailable
 
 COPIES_MAX = 2  # of each database
+_STEPS_AT_ONCE = 10_000_000  # of SQLite's machine: some tenths of a second
+_PAGES_AT_ONCE = 4_096  # 16 MiB
 
 _TABLE = "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at REAL NOT NULL) WITHOUT ROWID"
 _APPLIED = "SELECT name FROM migrations ORDER BY name"
@@ -23,8 +26,8 @@ _SHADOWS = "SELECT name FROM pragma_table_list WHERE type = 'shadow'"
 _OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY)
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: Traversable) -> None:
-    """Bring the open database at `path` to the newest of `migrations`.
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Traversable, alive: Callable[[], None]) -> None:
+    """Bring the open database at `path` to the newest of `migrations`; `alive` is called now and then while that lasts.
 
     Raises ConfigError if a newer version wrote it, or if one of them fails: then the database is as it was.
     Raises sqlite3.Error if the disk is full or broken.
@@ -34,10 +37,12 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Traversable)
         connection.execute(_TABLE)
     applied = [name for (name,) in connection.execute(_APPLIED)]
     pending = _pending(path, applied, _known(migrations))
-    copy = _keep_copy(connection, path, applied[-1]) if applied and pending else None
+    copy = _keep_copy(connection, path, applied[-1], alive) if applied and pending else None
     if pending:
+        connection.set_progress_handler(alive, _STEPS_AT_ONCE)
         _apply(connection, path, _scripts(migrations, pending), copy)  # and what `rehearse` may read tells the truth at once:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        connection.set_progress_handler(None, 0)
 
 
 def rehearse(path: Path, migrations: Traversable) -> tuple[str, ...]:
@@ -111,7 +116,7 @@ def _quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str) -> Path:
+def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str, alive: Callable[[], None]) -> Path:
     """A copy of the whole database beside it, on the disk when this returns; older ones beyond COPIES_MAX go."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     copy = path.with_name(f"{path.stem}.before-{stamp}.{newest.removesuffix('.sql')}{path.suffix}")
@@ -119,7 +124,7 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str) -> Path:
     part.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(part)) as target:
-            connection.backup(target)
+            connection.backup(target, pages=_PAGES_AT_ONCE, progress=lambda *_: alive())
             target.execute("PRAGMA journal_mode=DELETE")
         part.chmod(0o600)
         _sync(part)

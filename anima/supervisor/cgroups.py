@@ -30,7 +30,7 @@ class Groups:
         self.base = base
         self.reason = reason
         self.controllers: tuple[str, ...] = ()
-        self._starved: dict[str, int] = {}  #: how often the kernel had ended something in a group before its newest process
+        self._starved: dict[Path, int] = {}  #: how often the kernel had ended something in a group before its newest process
 
     def prepare(self) -> None:
         """Move this process into its own group and make those for the others; may be done again by the same root."""
@@ -49,6 +49,12 @@ class Groups:
                 _try(self.base / name / "cpu.weight", weight)
             if name in (INFRA, AGENTS):
                 _hand_down(self.base / name)
+                below = [each for each in (self.base / name).iterdir() if each.is_dir()]  # after a re-exec: who lives goes on
+                self._starved |= {folder: _kills(folder) for folder in below}
+
+    def describe(self) -> dict[str, object]:
+        """What `status` tells of them."""
+        return {"base": str(self.base or ""), "controllers": self.controllers, "reason": self.reason}
 
     def folder(self, spec: ChildSpec) -> Path | None:
         """Where the process of `spec` lives."""
@@ -72,13 +78,13 @@ class Groups:
             _try(folder / "memory.oom.group", 1)
         if "pids" in self.controllers:
             _try(folder / "pids.max", spec.tasks_max or "max")
-        self._starved[spec.name] = _kills(folder)
+        self._starved[folder] = _kills(folder)
         return str(folder / "cgroup.procs")
 
     def starved(self, spec: ChildSpec) -> bool:
         """Whether the kernel ended something in the group for want of memory since `open`."""
         folder = self.folder(spec)
-        return folder is not None and _kills(folder) > self._starved.get(spec.name, 0)
+        return folder is not None and _kills(folder) > self._starved.get(folder, 0)
 
     def kill(self, spec: ChildSpec) -> None:
         """End everybody in the group of `spec`, whatever session they made for themselves."""

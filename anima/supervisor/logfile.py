@@ -52,6 +52,14 @@ def append(path: Path, lines: bytes) -> bool:
         os.close(fd)
 
 
+def find_journal() -> Journal | None:
+    """Systemd's journal, if that reads our stderr. Else its variable is taken away: our children trust it."""
+    if journald.is_ours(os.environ):
+        return Journal()
+    os.environ.pop(journald.STREAM, None)
+    return None
+
+
 class LogFile:
     """What the root says: to systemd's journal where there is one, else to its file, and to stderr unless that is the same.
 
@@ -71,9 +79,9 @@ class LogFile:
         """Whether the journal is told first."""
         return self._journal is not None
 
-    def leave_journal(self) -> None:
-        """Log to the file from now on, as the house's settings want it."""
-        self._journal = None
+    def may_use_journal(self, allowed: bool) -> None:
+        """Log to the file from now on unless `allowed`."""
+        self._journal = self._journal if allowed else None
 
     def info(self, text: str, known: str = "", about: str = "", pid: int = 0) -> None:
         """Something happened as it should. `known` is a key of journald.KNOWN, `about` the child it happened to."""

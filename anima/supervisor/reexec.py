@@ -227,6 +227,17 @@ def hand_on(state: State, launch: Launch) -> NoReturn:
         os.close(fd)
 
 
+def fall_back(state: State, reason: str) -> None:
+    """Let the code that handed `state` on go on again, because of `reason`; returns if it does not lie elsewhere.
+
+    Raises OSError if it cannot be started.
+    """
+    course = state.course
+    if course and course.back and not course.returning:
+        tree = dataclasses.replace(state.tree, generation=course.generation_before)
+        hand_on(dataclasses.replace(state, tree=tree, course=dataclasses.replace(course, returning=reason)), course.back)
+
+
 def put_down(state: State) -> int:
     """A descriptor of a file without a name that holds `state`. Raises OSError."""
     fd = _nameless()

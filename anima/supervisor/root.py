@@ -10,26 +10,25 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import anima
 from anima.clock import SYSTEM
 from anima.errors import AnimaError, ConfigError, Exit, Refused
 from anima.paths import Home
-from anima.supervisor import kernel, orphans, pidfile
+from anima.supervisor import descriptors, kernel, orphans, pidfile
 from anima.supervisor.cgroups import find_groups
 from anima.supervisor.child import Child
 from anima.supervisor.family import Family, House
-from anima.supervisor.ground import find_journal, open_standard_fds, raise_open_files
 from anima.supervisor.lifecycle import Event
 from anima.supervisor.listener import Listener, Reply, open_door
 from anima.supervisor.lock import prepare, take_lock
-from anima.supervisor.logfile import LogFile
+from anima.supervisor.logfile import LogFile, find_journal
 from anima.supervisor.order import beyond_hope, is_truly_up, is_well, next_births, next_stops, stop_s, summary
 from anima.supervisor.prologue import Become
 from anima.supervisor.records import Records
-from anima.supervisor.reexec import Launch, State, hand_on, release_signals, signals_held_back, take_over
+from anima.supervisor.reexec import Launch, State, fall_back, hand_on, release_signals, signals_held_back, take_over
 from anima.supervisor.reload import adopt
 from anima.supervisor.requests import Requests, describe
 from anima.supervisor.spawn import Spawner
@@ -79,7 +78,7 @@ class Root:
 
     def run(self) -> Exit:
         """Lead the whole life, from the lock to the last orphan. The exit code says how it went; errors are logged."""
-        open_standard_fds()
+        descriptors.open_standard()
         kernel.hide_memory()  # before the first key is read; those of its environment were there before
         try:
             handed = None if self._state_fd < 0 else take_over(self._state_fd)
@@ -116,9 +115,8 @@ class Root:
         """A house that wakes."""
         plan = self._program.load()
         self._strays.strangers = orphans.direct_children()
-        with self._organs(plan.policy, raise_open_files()) as house:
-            if not plan.journal:
-                self._say.leave_journal()
+        with self._organs(plan.policy, descriptors.raise_limit()) as house:
+            self._say.may_use_journal(plan.journal)
             adopt(self._family, plan)
             self._upgrade = Upgrade(house, self._family, self._means(), None, 1)
             self._listen(open_door(self._home))
@@ -128,21 +126,32 @@ class Root:
     @contextmanager
     def _resumed(self, handed: State) -> Iterator[None]:
         """A house that other code kept alive until a moment ago; nobody in it may notice the difference."""
-        if not handed.journal:
-            self._say.leave_journal()
+        try:
+            house = self._take_up(handed)
+        except Exception as error:
+            self._say.error(f"this code cannot take the house over:\n{traceback.format_exc()}")
+            fall_back(handed, f"version {anima.__version__} cannot take the house over ({error!r})")
+            raise
+        with house:
+            release_signals()
+            yield
+
+    def _take_up(self, handed: State) -> ExitStack:
+        """Everything as it was; what is to be given back at the end."""
+        self._say.may_use_journal(handed.journal)
         self._records = Records(handed.diary)
         self._started, self._born, self._told = handed.started, handed.born, handed.told
         self._ping_at, self._reload_at = handed.ping_at, handed.reload_at
         self._strays = Strays(self._records, self._say, set(handed.strangers), set(handed.killed))
-        with self._organs(handed.tree.policy, handed.nofile) as house:
+        with ExitStack() as organs:
+            house = organs.enter_context(self._organs(handed.tree.policy, handed.nofile))
             self._family.take_over(handed.tree)
             means = self._means(handed.loaded)
             self._upgrade = Upgrade(house, self._family, means, handed.course, handed.newest)
             self._listen(socket.socket(fileno=handed.door_fd))
             self._listener.take_over(handed.clients, self._requests.promise)
             self._watch.died = True  # whoever ended meanwhile waits to be reaped
-            release_signals()
-            yield
+            return organs.pop_all()
 
     @contextmanager
     def _organs(self, policy: Policy, nofile: int) -> Iterator[House]:
@@ -166,7 +175,7 @@ class Root:
 
     def _means(self, loaded: tuple[str, ...] = ()) -> Means:
         launch = Launch(self._program.root_argv, os.environ.get("PYTHONPATH", ""))
-        return Means(launch, self._snapshot, self._program.load, (*self._program.modules, *loaded))
+        return Means(launch, self._snapshot, self._read_plan, (*loaded, *self._program.modules))
 
     def _listen(self, door: socket.socket) -> None:
         family, upgrade = self._family, self._upgrade
@@ -327,44 +336,42 @@ class Root:
         self._upward.reloading()
         self._wrong, self._family.changed = "", True
         try:
-            plan = self._program.load()
-        except ConfigError as error:
-            self._wrong = f"; the configuration is wrong, the old one stays in force: {error}"
-            self._say.error(self._wrong.removeprefix("; "), "reload_refused")
-            raise
-        except Exception as error:
-            text = f"reading the configuration failed, the old one stays in force:\n{traceback.format_exc()}"
-            self._say.error(text, "reload_refused")
-            raise ConfigError(f"reading the configuration failed ({error!r}); the supervisor's log has the details") from error
+            plan = self._read_plan()
         finally:
             if self._born:
                 self._upward.say("READY=1")
         if self._family.stopping:
             return {"ok": True, "added": [], "removed": [], "changed": []}
         changes = adopt(self._family, plan)
-        text = f"reloaded: {len(changes.added)} added, {len(changes.removed)} removed, {len(changes.changed)} changed"
-        self._say.info(text, "reloaded")
+        added, removed, changed = map(len, (changes.added, changes.removed, changes.changed))
+        self._say.info(f"reloaded: {added} added, {removed} removed, {changed} changed", "reloaded")
         self._records.add("reloaded", name="supervisor", **asdict(changes))
         return {"ok": True, **asdict(changes)}
 
+    def _read_plan(self) -> Plan:
+        """The plan as the configuration has it now. Raises ConfigError, also for a mistake of whoever reads it."""
+        try:
+            return self._program.load()
+        except ConfigError as error:
+            self._wrong = f"; the configuration is wrong, the old one stays in force: {error}"
+            self._say.error(self._wrong.removeprefix("; "), "reload_refused")
+            raise
+        except Exception as error:
+            self._say.error(f"the plan cannot be made, the old one stays in force:\n{traceback.format_exc()}", "reload_refused")
+            raise ConfigError(f"reading the configuration failed ({error!r}); the supervisor's log has the details") from error
+
     def _status(self) -> Reply:
         now = time.monotonic()
-        return describe(
-            self._family,
-            now,
-            {
-                "pid": os.getpid(),
-                "version": anima.__version__,
-                "uptime_s": round(now - self._started, 3),
-                "state": "stopping" if self._down else "running" if self._born else "starting",
-                "cgroups": {
-                    "base": str(self._groups.base or ""),
-                    "controllers": self._groups.controllers,
-                    "reason": self._groups.reason,
-                },
-                "generation": self._family.generation,
-            },
-        )
+        itself = {
+            "pid": os.getpid(),
+            "version": anima.__version__,
+            "uptime_s": round(now - self._started, 3),
+            "state": "stopping" if self._down else "running" if self._born else "starting",
+            "cgroups": self._groups.describe(),
+            "generation": self._family.generation,
+            "upgrade": self._upgrade.standing,
+        }
+        return describe(self._family, now, itself)
 
     def _speak_upward(self, now: float) -> None:
         if self._upward.beat_s and now >= self._ping_at:

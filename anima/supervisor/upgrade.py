@@ -46,6 +46,7 @@ class Upgrade:
         self.course = course
         self.newest = newest  #: number of the newest generation of code
         self.leaving: Launch | None = None
+        self.pid = 0  #: of the process that tries other code, until it is reaped
         self._here = family.generation  # of the code that runs this
         self._ahead = list(means.modules) if course else []
         self._planned = course is None
@@ -67,7 +68,7 @@ class Upgrade:
             return refusal(Refused("an upgrade is already under way; `animactl status` shows how far it is"))
         try:
             self._target = self._means.launch.elsewhere(request.to) if request.to else self._means.launch
-            self._preflight = Preflight(self._house.watch, self._target, self._means.snapshot())
+            self._try(self._target)
         except Refused as error:
             return refusal(error)
         except OSError as error:
@@ -78,12 +79,17 @@ class Upgrade:
         return self._answer
 
     @property
-    def pid(self) -> int:
-        """The process that tries the new code; 0 if there is none."""
-        return self._preflight.pid if self._preflight else 0
+    def standing(self) -> str:
+        """How far it is, for people; "" if there is none."""
+        if self.course is None:
+            return "the new code is being tried" if self._preflight else ""
+        way = f"going back to version {self.course.old}" if self.course.returning else f"upgrading to version {self.course.new}"
+        return f"{way}; {self.course.rolling} begins anew" if self.course.rolling else way
 
     def bury(self, pid: int, code: int) -> None:
         """A process was reaped."""
+        if pid == self.pid:
+            self.pid = 0
         if self._preflight:
             self._preflight.bury(pid, code)
 
@@ -123,6 +129,10 @@ class Upgrade:
             self._end(f"{python} cannot be started: {error.strerror}; everything goes on as it was")
 
     # -- the preflight ----------------------------------------------------------------------------------------------------
+
+    def _try(self, launch: Launch) -> None:
+        self._preflight = Preflight(self._house.watch, launch, self._means.snapshot())
+        self.pid = self._preflight.pid
 
     def _answer(self) -> Reply | None:
         found, self._found = self._found, None
@@ -220,7 +230,7 @@ class Upgrade:
         self.course = replace(course, returning=reason, rolling="")
         self._tell(f"{reason}; going back to version {course.old}")
         try:
-            self._preflight = Preflight(self._house.watch, course.back, self._means.snapshot())
+            self._try(course.back)
         except OSError as error:
             self._judge_return(self.course, Report(f"{course.back.argv[0]} cannot be started: {error.strerror}"))
 

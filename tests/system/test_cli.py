@@ -296,8 +296,9 @@ def test_a_house_goes_up_and_down_by_command_and_saying_it_twice_does_no_harm(ho
         assert house.ask("arya", "hello")
         assert house.ctl("list", "--names").stdout == "arya\n"
         told = json.loads(house.ctl("status", "--json").stdout)
-        assert list(told["supervisor"]) == ["pid", "version", "uptime_s"]
+        assert list(told["supervisor"]) == ["pid", "version", "uptime_s", "generation", "upgrade"]
         names = ["name", "kind", "state", "pid", "restarts", "uptime_s", "pss_bytes", "status", "reason"]
+        names += ["generation"]
         assert all(list(process) == names and process["pss_bytes"] > 0 for process in told["processes"])
         assert "journal: " in house.ctl("doctor", "--deep").stdout
     finally:

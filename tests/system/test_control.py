@@ -75,7 +75,7 @@ def answers_quickly(house: Small) -> None:
 def test_status_tells_everything_a_person_wants_to_know(shared):
     told = shared.status()
     assert told["ok"] is True
-    assert set(told["supervisor"]) == {"pid", "version", "uptime_s", "state", "cgroups", "generation"}
+    assert set(told["supervisor"]) == {"pid", "version", "uptime_s", "state", "cgroups", "generation", "upgrade"}
     assert told["supervisor"]["pid"] == shared.pid
     keys = {"name", "kind", "state", "pid", "restarts", "uptime_s", "status", "reason", "incarnation", "cgroup", "generation"}
     assert [set(line) for line in told["processes"]] == [keys] * 4

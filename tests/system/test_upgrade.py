@@ -308,6 +308,18 @@ def test_a_new_generation_that_does_not_become_ready_leads_back_and_nothing_is_l
     assert ledger["accepted"] == ledger["answered"] == accepted[0]
 
 
+def test_a_root_that_cannot_take_the_house_over_gives_it_back(house: House, other: Path) -> None:
+    house.agent("arya")
+    house.start()
+    before = pids(house)
+    change(other, "anima/supervisor/listener.py", "    def take_over(", "    def take_part(")
+    sentence = refused(house, "--to", str(other))
+    assert "cannot take the house over (AttributeError" in sentence
+    assert sentence.endswith(f"everybody is back in version {__version__}")
+    assert pids(house) == before
+    assert house.ask("arya", "hello")
+
+
 @pytest.mark.timeout(180)
 def test_there_and_back_again_between_two_environments(house: House, other: Path) -> None:
     house.agent("arya")
@@ -317,6 +329,7 @@ def test_there_and_back_again_between_two_environments(house: House, other: Path
     assert json.loads(house.ctl("status", "--json").stdout)["supervisor"]["version"] == "9.9.9"
     house.kill("agent:arya")
     assert house.ask("arya", "hello")
+    assert "to 9.9.9" in upgraded(house), "and from there it goes on in the same environment"
     assert f"from version 9.9.9 to {__version__}" in upgraded(house, "--to", str(Path(sys.executable).parent.parent))
     assert house.ask("arya", "hello")
 

@@ -400,6 +400,25 @@ def test_another_environment_is_lived_in_or_left_again(house, tmp_path, how):
     assert house.generation() == 3
 
 
+def test_a_plan_that_only_the_new_code_cannot_read_leads_back_before_anybody_begins_anew(house, tmp_path):
+    other = environment(tmp_path / "other", copied=False)
+    house.plan(spec("journal"), spec("agent:a"))
+    house.start()
+    before = house.pids()
+    house.slowly(on=True)
+    begun = house.upgrade(to=str(other))
+    house.between()
+    (house.home.root / "raise").touch()
+    house.slowly(on=False)
+    last = house.ended(begun["since"])
+    assert last["over"] == "failed"
+    assert "reading the configuration failed (ZeroDivisionError" in last["reason"]
+    assert house.pids() == before
+    assert house.status()["supervisor"]["upgrade"] == ""
+    (house.home.root / "raise").unlink()
+    assert house.moved()["over"] == "done"
+
+
 def test_where_the_old_code_is_gone_the_rest_stays_in_it_and_that_is_said(house):
     house.plan(spec("journal"), spec("agent:a", "die-if:broken;ready;stay"), spec("agent:b"))
     house.start()

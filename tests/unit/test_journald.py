@@ -249,7 +249,7 @@ def test_the_root_writes_to_its_file_while_the_journal_is_away(home: Home, desk:
     assert other.said() == [f"2 lines before this stand in {home.log}: the journal did not take them", "two"]
     assert home.log_file("supervisor").read_text().endswith(" INFO supervisor one\n")
     assert home.log_file("agent:arya").read_text().endswith("| words\n")
-    log.leave_journal()
+    log.may_use_journal(False)
     log.info("three")
     assert home.log_file("supervisor").read_text().endswith(" INFO supervisor three\n")
     other.close()

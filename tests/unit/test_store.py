@@ -185,6 +185,21 @@ def test_a_copy_of_the_whole_is_on_the_disk_before_a_database_moves_forward(tmp_
     open_database(path, schema).close()  # it is what the older program goes on with
 
 
+def test_whoever_waits_for_a_long_migration_hears_that_it_goes_on(tmp_path, schema, monkeypatch):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+    monkeypatch.setattr("anima.store.migrate._STEPS_AT_ONCE", 1_000)
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT i FROM n"
+    (schema / "0002_long.sql").write_text(f"INSERT INTO things {count};")
+    heard = []
+    connection = open_database(path, schema, alive=lambda: heard.append(1))
+    assert len(heard) > 10
+    heard.clear()
+    connection.execute(count).fetchall()
+    assert heard == []
+    connection.close()
+
+
 def test_only_the_two_newest_copies_are_kept(tmp_path, schema):
     path = tmp_path / "x.db"
     filled(path, schema)

@@ -73,6 +73,9 @@ def test_an_end_for_want_of_memory_is_told_from_any_other_kill(base):
     assert not groups.starved(ARYA), "that was an earlier life"
     events.write_text("low 0\noom 2\noom_kill 2\n")
     assert groups.starved(ARYA)
+    again = Groups(base, "")
+    again.prepare()
+    assert not again.starved(ARYA), "a root that goes on in other code counts from there"
     child = Child(ARYA, code=-9)
     assert end_reason(child, starved=True) == "it took more memory than the 64 MiB it may have; the kernel ended it"
     assert end_reason(child) == "killed by SIGKILL"

@@ -117,6 +117,14 @@ def test_a_state_lies_in_a_file_without_a_name_that_is_read_from_its_beginning()
         os.fstat(fd)
 
 
+def test_a_system_without_memfd_hands_on_a_file_that_has_no_name_any_more(tmp_path, monkeypatch):
+    monkeypatch.delattr("os.memfd_create", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    fd = reexec.put_down(state())
+    assert list(tmp_path.iterdir()) == []
+    assert reexec.read(fd) == state()
+
+
 def test_a_kernel_that_does_not_start_the_new_code_leaves_everything_as_it_was():
     reader, writer = os.pipe()
     before = len(list(Path("/dev/fd").iterdir()))
