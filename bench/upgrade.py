@@ -1,4 +1,4 @@
-"""How long nobody answers while a house moves to other code: `python bench/upgrade.py [--rounds 9] [--model reflex]`.
+"""How long nobody answers while a house moves to other code: `python bench/upgrade.py [--rounds 9]`.
 
 Under load: one client asks the control socket without a pause, three people talk to three agents, each says the next thing
 when the last is answered. A gap is the longest time between two answers in a row. `the exec` is from the end of the preflight
@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from house import CLAUDE, PRELOADED, REFLEX, House  # noqa: E402
+from house import PRELOADED, REFLEX, House  # noqa: E402
 from tables import show, spread  # noqa: E402
 from turn import Person  # noqa: E402
 
@@ -91,12 +91,10 @@ def upgrade(house: House) -> tuple[float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--model", choices=["reflex", "claude"], default="reflex")
     told = parser.parse_args()
-    model = REFLEX if told.model == "reflex" else CLAUDE
     found: dict[str, list[tuple[float, float]]] = {"before": [], "the exec": [], "the whole upgrade": []}
     lasted = []
-    with House(3, model) as house:
+    with House(3, REFLEX) as house:
         load = Load(house)
         for _ in range(told.rounds):
             calm = time.monotonic()
@@ -114,7 +112,7 @@ def main() -> None:
         for name, gaps in found.items()
     ]
     title = (
-        f"longest gap in answers, {PRELOADED[model]}, {told.rounds} upgrades of {spread(lasted)} s, {count} messages answered"
+        f"longest gap in answers, {PRELOADED[REFLEX]}, {told.rounds} upgrades of {spread(lasted)} s, {count} messages answered"
     )
     show(title, ["", "control socket", "an agent, message to answer"], rows)
 

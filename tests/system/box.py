@@ -120,6 +120,11 @@ class Service:
             return {}
         return {each["name"]: each for each in json.loads(done.stdout)["processes"]}
 
+    def generation(self) -> int:
+        """Of the code the root runs; 0 while it does not answer."""
+        done = self.ctl("status", "--json")
+        return int(json.loads(done.stdout)["supervisor"].get("generation", 0)) if done.returncode == 0 else 0
+
     def until_up(self, name: str, other_than: int = 0, timeout_s: float = 15.0) -> int:
         """The PID of a READY process of that name, as the box numbers it."""
 

@@ -1,6 +1,7 @@
 """The house as a service, on a machine of its own with a real systemd: installed from the wheel, killed, reloaded, stopped."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -105,6 +106,37 @@ def test_a_root_that_hangs_is_ended_by_the_watchdog_and_started_anew(service):
     service.until_up("agent:arya", other_than=arya)
     assert service.main_pid() != root
     assert "watchdog" in service.box.run("journalctl", "--no-pager", "-o", "cat", "-n", "200").lower()
+
+
+def test_an_upgrade_under_load_is_the_same_service_and_agents_go_on_until_their_turn_is_over(service):
+    box = service.box
+    play = '{"text": "after a while", "delay_s": 4.0}\n'
+    box.write(f"{HOME}/agents/slow/persona.md", "You are slow.\n", user="person")
+    box.write(f"{HOME}/agents/slow/agent.toml", 'model = "scripted:play.jsonl"\n', user="person")
+    box.write(f"{HOME}/agents/slow/play.jsonl", play, user="person")
+    service.systemctl("reload", "anima")
+    slow, root = service.until_up("agent:slow"), service.main_pid()
+    restarts, before = service.show("NRestarts")["NRestarts"], service.generation()
+    with ThreadPoolExecutor() as people:
+        patient = people.submit(service.ctl, "ask", "slow", "hello")
+        eventually(lambda: "turn_started" in service.ctl("events", "--agent", "slow").stdout, "it is not asked", pause_s=0.05)
+        moved = people.submit(service.ctl, "upgrade")
+        eventually(lambda: service.generation() > before, "the root is in the old code still", pause_s=0.05)
+        assert service.processes()["agent:slow"]["pid"] == slow, "the exec touched it"
+        asked = [service.ctl("ask", "arya", f"{number} + {number}") for number in range(5)]
+        assert moved.result().returncode == 0, moved.result().stderr
+        assert patient.result().stdout.strip() == "after a while"
+    assert [each.returncode for each in asked] == [0] * 5, asked
+    assert service.until_up("agent:slow") != slow
+    assert (service.main_pid(), service.show("NRestarts")["NRestarts"]) == (root, restarts)
+    assert service.show("StatusText")["StatusText"] == "2 agents up"
+    audit = service.ctl("audit")
+    assert audit.returncode == 0, audit.stdout
+    told = box.run("journalctl", "-q", "-o", "cat", "ANIMA_PROCESS=supervisor", "-n", "200")
+    assert "upgraded from version" in told, "the root logs to the journal still"
+    box.run("rm", "-r", f"{HOME}/agents/slow", user="person")
+    service.systemctl("reload", "anima")
+    eventually(lambda: service.show("StatusText")["StatusText"] == "1 agent up", "slow is still there")
 
 
 def test_a_reload_takes_new_agents_in_and_refuses_what_is_wrong(service):
