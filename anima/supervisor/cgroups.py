@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from anima.supervisor.spec import ChildSpec
+from anima.supervisor.upward import is_service
 
 MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 SUPERVISOR, INFRA, AGENTS, TOOLS = "supervisor", "infra", "agents", "tools"
@@ -104,7 +105,7 @@ NO_GROUPS = Groups(None, "not looked for")
 
 def find_groups(environ: Mapping[str, str], own: Path = Path("/proc/self/cgroup"), mounts: tuple[Path, ...] = MOUNTS) -> Groups:
     """Our part of the tree, if systemd started this very process and left it one; nothing is changed yet."""
-    if environ.get("SYSTEMD_EXEC_PID") != str(os.getpid()):  # set since version 248; a shell in a service inherits another's
+    if not is_service(environ):
         return Groups(None, "not started by systemd")
     path = next((line[3:] for line in _read(own).splitlines() if line.startswith("0::")), "")
     for mount in mounts:

@@ -4,6 +4,7 @@ What is decided is in `rolling.py`, what is handed on in `reexec.py`. Each step 
 whoever asked for it can watch; the last one has `over` set.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from anima.supervisor.reexec import State as Handed
 from anima.supervisor.reload import adopt
 from anima.supervisor.rolling import Lost, Over, Roll, Rolling, Wait, next_move
 from anima.supervisor.spec import Plan
+from anima.supervisor.upward import is_service
 
 _HALF = "who has not begun anew goes on in the old code; mend it or put the old version back, then `animactl upgrade` again"
 
@@ -239,6 +241,8 @@ class Upgrade:
             self._end(f"{course.returning}; everybody is back in version {course.old}")
             return
         still = f"; in the old code until they are restarted, because they are paused: {', '.join(left)}" if left else ""
+        if course.back and is_service(os.environ):
+            still += "; the service still names the environment before: run `animactl install` of the new one"
         self._tell(
             f"upgraded from version {course.old} to {course.new} in {time.monotonic() - course.began:.1f} s{still}", over="done"
         )

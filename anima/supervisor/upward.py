@@ -6,6 +6,11 @@ import time
 from collections.abc import Mapping
 
 
+def is_service(environ: Mapping[str, str]) -> bool:
+    """Whether systemd (from version 248 on) started this very process; a shell in a service inherits another's number."""
+    return environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+
+
 class Upward:
     """sd_notify to the address in $NOTIFY_SOCKET. `beat_s` is how often systemd wants WATCHDOG=1; 0 for never."""
 

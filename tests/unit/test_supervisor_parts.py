@@ -27,7 +27,7 @@ from anima.supervisor.reload import Changes, compare
 from anima.supervisor.requests import matching
 from anima.supervisor.spawn import Spawner
 from anima.supervisor.spec import ChildSpec, Plan, Policy
-from anima.supervisor.upward import Upward
+from anima.supervisor.upward import Upward, is_service
 
 
 def child(name: str, state: State = State.DOWN, *, due: bool = False) -> Child:
@@ -354,6 +354,12 @@ def test_what_is_left_in_a_pipe_is_read_without_waiting_for_its_writers():
 
 
 # -- upward -----------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_process_that_systemd_started_is_the_service():
+    assert is_service({"SYSTEMD_EXEC_PID": str(os.getpid())})
+    assert not is_service({"SYSTEMD_EXEC_PID": str(os.getppid())})
+    assert not is_service({})
 
 
 def test_words_upward_reach_systemd(tmp_path):
