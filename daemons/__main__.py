@@ -6,6 +6,7 @@ import sys
 
 from anima.errors import AnimaError
 from anima.paths import find_home
+from anima.supervisor import kernel
 from anima.supervisor.reexec import PREFLIGHT_OPTION, STATE_OPTION
 from daemons.supervisor import main
 
@@ -20,6 +21,7 @@ def run() -> int:
     try:
         home = find_home(os.environ, told.home)
         if told.preflight:
+            kernel.die_with_parent()  # without a root nobody wants to know
             from daemons.preflight import main as preflight
 
             return int(preflight(home, told.state_fd))
