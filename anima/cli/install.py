@@ -1,5 +1,6 @@
 """`install` and `uninstall`: the house as a service that starts by itself. All of it, or nothing and the reason."""
 
+import contextlib
 import shutil
 import sys
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -9,7 +10,7 @@ import typer
 from anima.cli import root
 from anima.cli.steps import Steps, run
 from anima.cli.terminal import clean, colour, note
-from anima.errors import AnimaError, Refused
+from anima.errors import AnimaError, Refused, Unavailable
 from anima.paths import Home
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ def install(
 
     Example: animactl install --agent arya
     """
-    from anima.config.load import load_house
-
     keeper = _keeper(context.obj, system=system)
     home = keeper.home
-    if home.root.exists() and not keeper.user:
-        load_house(home)  # what is wrong with it is said before anything is touched
+    if home.root.exists():
+        _check_settings(keeper)
     if not keeper.is_active() and root.is_up(home):
         raise Refused(f"the house at {home.root} already runs, started by hand; stop it first: animactl down")
     steps = Steps(dry_run)
@@ -89,7 +88,7 @@ def uninstall(
         for path in there:
             path.unlink()
             print(f"removed {path}")
-            if path.parent.name.endswith(".d") and not any(path.parent.iterdir()):
+            if path.parent.name == "anima.service.d" and not any(path.parent.iterdir()):  # the other folders are not ours
                 path.parent.rmdir()
         keeper.reread()
     if not purge:
@@ -120,9 +119,25 @@ def _keeper(home: Home, *, system: bool) -> "Keeper":
     return keeper
 
 
+def _check_settings(keeper: "Keeper") -> None:
+    """Raise ConfigError if they are wrong, before anything is touched.
+
+    A house of another user knows best, with that user's keys; one that does not run has nothing to lose by a start that fails.
+    """
+    if keeper.user:
+        with contextlib.suppress(Unavailable, Refused):
+            root.request(keeper.home, "reload", timeout_s=30.0)
+        return
+    from anima.config.load import load_house
+
+    load_house(keeper.home)
+
+
 def _set_up(keeper: "Keeper", steps: Steps, agents: list[str]) -> str:
     """Everything up to a house that runs; the name of an agent to talk to."""
     home, was_active, was_enabled = keeper.home, keeper.is_active(), keeper.is_enabled()
+    if was_active:
+        steps.promise(keeper.start, "it runs as before")
     if not home.root.exists() and not keeper.user:
         steps.do(f"make {home.root}", lambda: _make(home), lambda: shutil.rmtree(home.root), f"{home.root} is gone")
     keeper.prepare(steps)
@@ -131,8 +146,6 @@ def _set_up(keeper: "Keeper", steps: Steps, agents: list[str]) -> str:
         if name not in known:
             _create(keeper, steps, name)
     steps.promise(keeper.reread, "")
-    if was_active:
-        steps.promise(keeper.start, "it runs as before")
     for path, text in keeper.files().items():
         steps.write(path, text)
     steps.do("let the service manager read it", keeper.reread)

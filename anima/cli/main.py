@@ -43,6 +43,7 @@ from anima.cli import (
     viewport,
 )
 from anima.cli.groups import Grouped
+from anima.cli.owner import act_as_owner, aside
 from anima.cli.terminal import complain
 from anima.errors import AnimaError
 from anima.paths import find_home
@@ -125,12 +126,13 @@ def _house(
     home: Annotated[str, typer.Option("--home", help="The house; instead of $ANIMA_HOME.", show_default=False)] = "",
     version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,  # noqa: ARG001
 ) -> None:
-    context.obj = find_home(os.environ, home or None)
+    context.obj = act_as_owner(find_home(os.environ, home or None), context.invoked_subcommand or "")
 
 
 def main() -> None:
     """Run the command line and exit."""
     hide_memory()  # many commands read the settings, keys and all
+    caller = os.geteuid()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end a command
@@ -138,12 +140,12 @@ def main() -> None:
     try:
         app(prog_name=name if name in {"animactl", "anima"} else "animactl")
     except AnimaError as error:
-        complain(str(error))
+        complain(f"{error}{aside(error, caller)}")
         sys.exit(1)
     except BrokenPipeError:
         _leave_quietly()
     except OSError as error:  # a home on a full or read-only disk, a file that is a folder
-        complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}{aside(error, caller)}")
         sys.exit(1)
 
 

@@ -84,11 +84,7 @@ class Systemd:
         """What must be there before the unit: for the system, its user and the home."""
         if not self.system:
             return
-        import pwd
-
-        try:
-            pwd.getpwnam(SYSTEM_USER)
-        except KeyError:
+        if _uid(SYSTEM_USER) is None:
             conf = self._sysusers()
             steps.do(
                 f"make the user {SYSTEM_USER}",
@@ -100,8 +96,13 @@ class Systemd:
             steps.do(
                 f"make {self.home.root}", self._make_home, lambda: shutil.rmtree(self.home.root), f"{self.home.root} is gone"
             )
-        elif not steps.dry:
-            self._make_home()
+        elif (before := self.home.root.stat()).st_uid != _uid(SYSTEM_USER):  # root's, as of a `restore` before there was a user
+            steps.do(
+                f"give {self.home.root} to the user {SYSTEM_USER}",
+                self._make_home,
+                lambda: _give(self.home.root, before.st_uid, before.st_gid),
+                f"{self.home.root} belongs to whom it did",
+            )
         if not steps.dry:
             self._check_user()
 
@@ -184,8 +185,11 @@ class Systemd:
         return [line for line in lines if line and not line.startswith("#")]
 
     def _make_home(self) -> None:
+        import pwd
+
         self.home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.chown(self.home.root, SYSTEM_USER, SYSTEM_USER)
+        user = pwd.getpwnam(SYSTEM_USER)
+        _give(self.home.root, user.pw_uid, user.pw_gid)
 
     def _check_user(self) -> None:
         try:
@@ -219,6 +223,23 @@ def quoted(word: str) -> str:
     for letter, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
         word = word.replace(letter, written)
     return f'"{word}"'
+
+
+def _uid(user: str) -> int | None:
+    import pwd
+
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
+
+
+def _give(folder: Path, uid: int, gid: int) -> None:
+    """Have all of it belong to somebody else; the folder itself last, and no link is followed."""
+    for place, folders, files in os.walk(folder, topdown=False):
+        for name in (*folders, *files):
+            os.lchown(os.path.join(place, name), uid, gid)  # noqa: PTH118 - one string more, not a path object each
+    os.lchown(folder, uid, gid)
 
 
 def system_home(home: Home) -> Home:

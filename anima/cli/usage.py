@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anima.cli.memory import pss_bytes
+from anima.supervisor.cgroups import TOOLS
 
 if TYPE_CHECKING:
     import psutil
@@ -45,10 +46,9 @@ def look(told: Mapping[str, Any]) -> dict[str, Usage]:
         elif pid in alive:
             found[name] = _counted([alive[each] for each in _with_descendants(children, pid)])
     base = told["supervisor"].get("cgroups", {}).get("base")
-    calls = Path(base, "tools") if base else None
-    for folder in sorted(calls.iterdir()) if calls and calls.is_dir() else ():
-        if folder.is_dir():
-            found[f"call {folder.name}"] = of_group(folder, 0)
+    for folder in sorted(Path(base, TOOLS).glob("*/*/")) if base else ():  # one per zygote, in it one per place for a jail
+        if (usage := of_group(folder, 0)).tasks:  # the place stays when its call is over
+            found[f"call {folder.parent.name.rpartition('-')[2]}/{folder.name}"] = usage
     return found
 
 

@@ -202,16 +202,23 @@ def test_a_damaged_journal_ends_the_service_with_78_as_well(service):
 
 
 def test_an_install_that_fails_leaves_the_running_service_as_it_was(service):
-    before = service.box.read(f"{UNITS}/anima.service.d/here.conf")
-    service.box.write(TEST_CONF, IMPATIENT + "ExecStartPre=/bin/sh -c 'test ! -e /tmp/fail'\n", user="person")
-    service.box.run("touch", "/tmp/fail")
+    installed = service.box.read(f"{UNITS}/anima.service.d/here.conf")
+    before = installed + "Environment=OLD=yes\n"
+    service.box.write(f"{UNITS}/anima.service.d/here.conf", before, user="person")
+    service.box.write(TEST_CONF, IMPATIENT + "ExecStartPre=/bin/sh -c 'test -n \"$$OLD\"'\n", user="person")  # not the new one
+    service.systemctl("daemon-reload")
+    service.systemctl("restart", "anima")
     done = service.ctl("install", "--agent", "cato", timeout_s=120)
-    service.box.run("rm", "/tmp/fail")
     assert done.returncode == 1
+    assert service.is_active(), done.stderr
+    assert set(service.processes()) >= {"agent:arya"}
+    assert "agent:cato" not in service.processes()
+    assert "everything is as it was before" in done.stderr
     assert "was not installed" in done.stderr
     assert "undone: there is no agent cato" in done.stderr
     assert not service.box.exists(f"{HOME}/agents/cato")
-    assert service.box.read(f"{UNITS}/anima.service.d/here.conf") == before
+    assert service.box.read(f"{UNITS}/anima.service.d/here.conf").strip() == before.strip()
+    service.box.write(f"{UNITS}/anima.service.d/here.conf", installed, user="person")
     service.box.write(TEST_CONF, IMPATIENT, user="person")
     service.systemctl("daemon-reload")
 
@@ -244,11 +251,23 @@ def test_a_first_install_that_fails_leaves_nothing(box, installed):
     assert not box.exists("/home/person/other")
 
 
-def test_the_service_of_the_system_runs_as_its_own_user_hardened_with_jails_inside(box):
+@pytest.fixture(scope="module")
+def of_the_system(box: Box) -> tuple[Service, float]:
+    """The service of the system with the agent arya, and how long it took to install."""
     service = Service(box, "root", "/var/lib/anima", "/run/anima")
     box.write("/etc/credstore/anthropic", "sesame")
     done, took_s = timed(lambda: service.ctl("install", "--system", "--agent", "arya"))
     assert done.returncode == 0, done.stdout + done.stderr
+    return service, took_s
+
+
+def strangers(service: Service) -> str:
+    """What in the house of the system does not belong to its user."""
+    return service.box.run("find", service.home, service.run, "!", "-user", "anima", check=False)
+
+
+def test_the_service_of_the_system_runs_as_its_own_user_hardened_with_jails_inside(box, of_the_system):
+    service, took_s = of_the_system
     assert took_s < 10
     root = service.main_pid()
     processes = service.processes()
@@ -264,6 +283,73 @@ def test_the_service_of_the_system_runs_as_its_own_user_hardened_with_jails_insi
     assert doctor.returncode == 0, doctor.stdout
     assert "cgroups: /sys/fs/cgroup" in doctor.stdout
     assert box.try_run("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/anima.service").stderr == ""
+
+
+def test_what_root_does_in_the_house_of_the_system_is_done_as_its_user(box, of_the_system):
+    service = of_the_system[0]
+    made = service.ctl("create", "bran")
+    assert made.returncode == 0, made.stderr
+    service.systemctl("reload", "anima")
+    service.until_up("agent:bran")
+    assert service.ctl("ask", "bran", "2 + 2").stdout.strip()
+    assert strangers(service) == ""
+    assert "the house is up" in service.ctl("logs", "supervisor", "-n", "500").stdout, "root reads the system's log"
+    service.systemctl("restart", "anima")
+    service.until_up("agent:bran")
+
+
+def test_root_backs_up_and_restores_the_house_of_the_system_up_or_down(box, of_the_system):
+    service, names = of_the_system[0], set(of_the_system[0].processes())
+    refused = service.ctl("backup", "/root/house.tar.gz")
+    assert refused.returncode == 1
+    assert re.search(r"/root/house.tar.gz: Permission denied.*belongs to anima.*/tmp", refused.stderr), refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    done = service.ctl("backup", "/tmp/up.tar.gz")
+    assert done.returncode == 0, done.stderr
+    assert box.run("stat", "-c", "%U %a", "/tmp/up.tar.gz") == "anima 600"
+    service.systemctl("stop", "anima")
+    done = service.ctl("backup", "/tmp/down.tar.gz")
+    assert done.returncode == 0, done.stderr
+    for archive in ("/tmp/up.tar.gz", "/tmp/down.tar.gz"):
+        service.systemctl("stop", "anima")
+        box.run("find", service.home, "-mindepth", "1", "-delete")
+        done = service.ctl("restore", archive)
+        assert done.returncode == 0, done.stderr
+        assert strangers(service) == ""
+        service.systemctl("start", "anima")
+        service.until_up("agent:arya")
+        assert set(service.processes()) == names
+    box.run("cp", "/tmp/up.tar.gz", "/root/house.tar.gz")
+    refused = service.ctl("--home", "/var/lib/anima", "import", "agent", "/root/house.tar.gz")
+    assert re.search(r"Permission denied.*belongs to anima.*/tmp", refused.stderr), refused.stderr
+
+
+def test_an_install_for_the_system_says_what_is_wrong_with_the_settings_before_it_touches_anything(box, of_the_system):
+    service = of_the_system[0]
+    root = service.main_pid()
+    box.write(f"{service.home}/anima.toml", "[supervisor]\nbeat_s = -1\n")
+    done = service.ctl("install", "--system")
+    box.run("rm", f"{service.home}/anima.toml")
+    assert done.returncode == 1
+    assert re.search(r"anima\.toml:2: supervisor\.beat_s", done.stderr), done.stderr
+    assert service.main_pid() == root
+    service.systemctl("reload", "anima")
+
+
+def test_a_house_that_root_restored_before_there_was_a_user_becomes_that_users(box, of_the_system):
+    service = of_the_system[0]
+    assert service.ctl("backup", "/tmp/moved.tar.gz").returncode == 0
+    box.run("mkdir", "-p", "/etc/sysusers.d", "/etc/tmpfiles.d")
     assert service.ctl("uninstall", "--system", "--purge", "--yes").returncode == 0
     assert not box.exists("/var/lib/anima")
     assert box.try_run("id", "anima").returncode != 0
+    assert box.exists("/etc/sysusers.d"), "a folder of the system's"
+    assert box.exists("/etc/tmpfiles.d"), "a folder of the system's"
+    assert service.ctl("restore", "/tmp/moved.tar.gz").returncode == 0
+    assert box.run("stat", "-c", "%U", service.home) == "root"
+    done = service.ctl("install", "--system")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"give {service.home} to the user anima" in done.stdout
+    service.until_up("agent:arya")
+    assert strangers(service) == ""
+    assert service.ctl("uninstall", "--system", "--purge", "--yes").returncode == 0

@@ -15,7 +15,7 @@ TOLD = {
         {"name": "agent:arya", "state": "failed", "pid": None, "restarts": 3, "status": "", "reason": "it fell ten times"},
     ],
 }
-USED = {"supervisor": Usage(1.0, 10, 1), "journal": Usage(2.0, 30, 4, 100, 64, 400), "call 7f": Usage(0.5, 20, 2)}
+USED = {"supervisor": Usage(1.0, 10, 1), "journal": Usage(2.0, 30, 4, 100, 64, 400), "call 7/0": Usage(0.5, 20, 2)}
 
 
 def test_a_share_is_what_was_used_between_two_looks():
@@ -28,13 +28,13 @@ def test_a_share_is_what_was_used_between_two_looks():
 @pytest.mark.parametrize(
     ("sort", "order"),
     [
-        ("cpu", ["call 7f", "journal", "supervisor", "agent:arya"]),
-        ("memory", ["journal", "call 7f", "supervisor", "agent:arya"]),
-        ("name", ["supervisor", "journal", "agent:arya", "call 7f"]),
+        ("cpu", ["call 7/0", "journal", "supervisor", "agent:arya"]),
+        ("memory", ["journal", "call 7/0", "supervisor", "agent:arya"]),
+        ("name", ["supervisor", "journal", "agent:arya", "call 7/0"]),
     ],
 )
 def test_rows_are_ordered_as_asked(sort: str, order: list[str]):
-    rows = ranked(TOLD, USED, {"journal": 3.0, "call 7f": 90.0}, sort)
+    rows = ranked(TOLD, USED, {"journal": 3.0, "call 7/0": 90.0}, sort)
     assert [row["name"] for row in rows] == order
 
 
@@ -63,13 +63,14 @@ def test_a_cgroup_tells_what_it_counts_and_the_rest_stands_in(tmp_path: Path):
     assert of_group(tmp_path, 99) == Usage(1.5, 50, 3, 0, 10, 80, 2)
 
 
-def test_a_process_with_a_cgroup_is_counted_there_and_so_is_each_call(tmp_path: Path):
-    for name in ("infra/sandbox", "tools/7f"):
+def test_a_process_with_a_cgroup_is_counted_there_and_so_is_each_call_that_runs(tmp_path: Path):
+    for name, threads in (("infra/sandbox", "1\n"), ("tools/anima-jails-7/0", "2\n3\n"), ("tools/anima-jails-7/1", "")):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "cpu.stat").write_text("usage_usec 2000000\n")
+        (tmp_path / name / "cgroup.threads").write_text(threads)
     sandbox = {"name": "sandbox", "pid": os.getpid(), "cgroup": str(tmp_path / "infra" / "sandbox")}
     found = look({"supervisor": {"pid": 0, "cgroups": {"base": str(tmp_path)}}, "processes": [sandbox]})
-    assert {name: usage.cpu_s for name, usage in found.items()} == {"sandbox": 2.0, "call 7f": 2.0}
+    assert {name: usage.cpu_s for name, usage in found.items()} == {"sandbox": 2.0, "call 7/0": 2.0}
 
 
 def test_a_process_without_one_counts_with_what_it_started_and_the_root_alone():
