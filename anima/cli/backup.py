@@ -35,7 +35,7 @@ _SECRETS = "secrets.toml is not in a backup; keep it elsewhere, where only you c
 
 def backup(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The archive to write, e.g. house.tar.gz.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The archive to write, e.g. house.tar.gz.", readable=False, show_default=False)],
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     workspace: Annotated[bool, typer.Option(help="With the folders the agents' tools work in.")] = True,
@@ -69,7 +69,7 @@ def backup(
 
 def restore(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An archive that `backup` wrote.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="An archive that `backup` wrote.", readable=False, show_default=False)],
 ) -> None:
     """Make a house from an archive, where there is none.
 

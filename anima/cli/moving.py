@@ -48,7 +48,7 @@ def _import() -> None:
 def export_agent(
     context: typer.Context,
     name: Name,
-    file: Annotated[Path, typer.Argument(help="The archive to write, e.g. arya.tar.gz.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The archive to write, e.g. arya.tar.gz.", readable=False, show_default=False)],
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     workspace: Annotated[bool, typer.Option(help="With the folder its tools work in.")] = True,
@@ -83,7 +83,7 @@ def export_agent(
 @import_app.command("agent")
 def import_agent(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An archive that `export agent` wrote.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="An archive that `export agent` wrote.", readable=False, show_default=False)],
 ) -> None:
     """Take in an agent from a file: it goes on here where it was put down there.
 

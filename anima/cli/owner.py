@@ -74,4 +74,4 @@ def aside(error: AnimaError | OSError, caller: int) -> str:
     if caller == os.geteuid() or not any(isinstance(each, PermissionError) for each in (error, error.__context__)):
         return ""
     name = os.environ["USER"]
-    return f"; the house belongs to {name}, so {name} must be allowed to do this: a file may be e.g. in /tmp"
+    return f"; the house belongs to {name}, who does this in root's place: choose a file that {name} may use, e.g. one in /tmp"

@@ -185,7 +185,7 @@ def nudge(
 def plot(
     context: typer.Context,
     name: Name,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The SVG file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The SVG file to write.", readable=False, show_default=False)],
     since: Annotated[str, typer.Option(help="How far back: 90s, 30m, 24h, 7d, 2w.")] = "24h",
 ) -> None:
     """Draw the levels over time, with what moved them, as an SVG file.
