@@ -35,7 +35,9 @@ _BAR = 30
 def import_file(
     context: typer.Context,
     name: Name,
-    file: Annotated[Path, typer.Argument(help="JSON lines: id, ts, session, speaker, text.", readable=False, show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="JSON lines: id, ts, session, speaker, text.", readable=False, show_default=False)
+    ],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Until everything has its vector, too.")] = False,
     private: Annotated[bool, typer.Option("--private", help="What a session says only for that session.")] = False,
