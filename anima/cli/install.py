@@ -44,7 +44,7 @@ def install(
     """
     keeper = _keeper(context.obj, system=system)
     home = keeper.home
-    if home.root.exists():
+    if home.root.exists() and not (keeper.user and dry_run):  # to ask that house is to have it reload
         _check_settings(keeper)
     if not keeper.is_active() and root.is_up(home):
         raise Refused(f"the house at {home.root} already runs, started by hand; stop it first: animactl down")

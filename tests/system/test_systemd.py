@@ -328,6 +328,8 @@ def test_an_install_for_the_system_says_what_is_wrong_with_the_settings_before_i
     service = of_the_system[0]
     root = service.main_pid()
     box.write(f"{service.home}/anima.toml", "[supervisor]\nbeat_s = -1\n")
+    assert service.ctl("install", "--system", "--dry-run").returncode == 0
+    assert "in force" not in service.show("StatusText")["StatusText"], "nothing is done in a dry run"
     done = service.ctl("install", "--system")
     box.run("rm", f"{service.home}/anima.toml")
     assert done.returncode == 1
