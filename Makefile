@@ -35,7 +35,7 @@ format: $(VENV)/.test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(VENV)/.test
-	@for each in cli journal logline viewport supervision service memory turn hands streaming mneme thymos/figures backup; do $(BIN)/python bench/$$each.py || exit 1; done
+	@for each in cli journal logline viewport supervision service memory turn hands streaming mneme thymos/figures backup upgrade; do $(BIN)/python bench/$$each.py || exit 1; done
 
 # -- set-up ------------------------------------------------------------------------------------------------------------
 

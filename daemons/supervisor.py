@@ -13,7 +13,8 @@ from itertools import chain, repeat
 from anima.errors import Exit
 from anima.paths import Home
 from anima.supervisor.boot import Boot
-from anima.supervisor.root import Program, Root
+from anima.supervisor.program import Program
+from anima.supervisor.root import Root
 from anima.supervisor.spec import Plan
 
 

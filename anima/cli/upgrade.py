@@ -88,7 +88,7 @@ def _follow(home: Home, since: int, steps: list[str], *, as_json: bool) -> None:
         if record.get("over"):
             return
     raise Unavailable(
-        f"the supervisor is gone; `animactl up --detach` starts the house, {home.log_file('supervisor')} says why"
+        "the supervisor is gone; `animactl status` tells whether the house is up again, `animactl logs supervisor` says why"
     )
 
 

@@ -71,17 +71,18 @@ class LogFile:
         self._path = home.log_file(name)
         self._name = name
         self._journal = journal
+        self._allowed = True
         self._lost = 0
         self._elsewhere = 0  #: lines the journal did not take since it last took one
 
     @property
     def to_journal(self) -> bool:
         """Whether the journal is told first."""
-        return self._journal is not None
+        return self._journal is not None and self._allowed
 
     def may_use_journal(self, allowed: bool) -> None:
         """Log to the file from now on unless `allowed`."""
-        self._journal = self._journal if allowed else None
+        self._allowed = allowed
 
     def info(self, text: str, known: str = "", about: str = "", pid: int = 0) -> None:
         """Something happened as it should. `known` is a key of journald.KNOWN, `about` the child it happened to."""
@@ -115,7 +116,7 @@ class LogFile:
         self._rotate()
         written = append(self._path, lines)
         self._lost = 0 if written else self._lost + 1
-        if self._journal is None and not self._is_stderr():
+        if not self.to_journal and not self._is_stderr():
             try:
                 os.write(2, lines)
             except OSError:
@@ -123,7 +124,7 @@ class LogFile:
 
     def _send(self, name: str, said: Fields) -> bool:
         """Have `name` say something to the journal; False if there is none, or it does not take it now."""
-        if self._journal is None:
+        if self._journal is None or not self._allowed:
             return False
         if self._elsewhere:
             text = f"{self._elsewhere} lines before this stand in {self._home.log}: the journal did not take them"

@@ -56,7 +56,14 @@ def _lives(child: Child, policy: Policy, now: float) -> bool:
     if child.state in (State.DOWN, State.PAUSED) or (child.state is State.FAILED and child.code == Exit.CONFIG):
         return True
     spec = child.spec
+    if child.state is State.STARTING and child.deadline and child.deadline > child.forked_at + spec.start_timeout_s:
+        return now < child.deadline  # it asked for more time, e.g. because its database moves forward
     return now - child.beat_at <= spec.beat_s * (spec.beats_missed_max + 1) + policy.abort_grace_s + spec.start_timeout_s
+
+
+def start_s(children: Iterable[Child], now: float) -> float:
+    """How long those who are on their way up may still take, in seconds; they may have asked for more time than usual."""
+    return max((child.deadline - now for child in children if child.state is State.STARTING and child.deadline), default=0.0)
 
 
 def stop_s(children: Iterable[Child]) -> float:

@@ -9,9 +9,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import anima
 from anima.clock import SYSTEM
@@ -25,8 +25,8 @@ from anima.supervisor.lifecycle import Event
 from anima.supervisor.listener import Listener, Reply, open_door
 from anima.supervisor.lock import prepare, take_lock
 from anima.supervisor.logfile import LogFile, find_journal
-from anima.supervisor.order import beyond_hope, is_truly_up, is_well, next_births, next_stops, stop_s, summary
-from anima.supervisor.prologue import Become
+from anima.supervisor.order import beyond_hope, is_truly_up, is_well, next_births, next_stops, start_s, stop_s, summary
+from anima.supervisor.program import Program
 from anima.supervisor.records import Records
 from anima.supervisor.reexec import Launch, State, fall_back, hand_on, release_signals, signals_held_back, take_over
 from anima.supervisor.reload import adopt
@@ -40,17 +40,6 @@ from anima.supervisor.watch import Watch
 
 _RELOAD_GAP_S = 0.2  # a hundred HUPs in a second are a few reloads
 _STRAYS_PATIENCE_S = 5.0  # how long the last orphans may take to die at the end
-
-
-@dataclass(frozen=True)
-class Program:
-    """What the root is the root of."""
-
-    load: Callable[[], Plan]  #: reads the plan; ConfigError if it is wrong
-    become: Become  #: the life of a forked child
-    child_argv: list[str]  #: leads the same life in a fresh interpreter; `--boot-fd N` is added
-    root_argv: tuple[str, ...]  #: starts this very root; `--state-fd N` is added where it goes on in other code
-    modules: tuple[str, ...] = ()  #: what `load` and `become` import
 
 
 class Root:
@@ -82,10 +71,12 @@ class Root:
         kernel.hide_memory()  # before the first key is read; those of its environment were there before
         try:
             handed = None if self._state_fd < 0 else take_over(self._state_fd)
-            prepare(self._home)
+            if handed is None:
+                prepare(self._home)
             self._lock = handed.lock_fd if handed else take_lock(self._home)
         except AnimaError as error:
             sys.stderr.write(f"{error}\n")
+            self._upward.say(f"STATUS={error}")
             return error.exit
         try:
             return self._live(handed)
@@ -212,7 +203,8 @@ class Root:
     def _next_wake(self) -> float | None:
         """The earliest moment anybody needs the loop; now, if there is more to do at once."""
         now = time.monotonic()
-        moments = [self._family.next_wake(), self._listener.next_wake(), self._reload_at, self._strays.due_at]
+        reload_at = None if self._upgrade.course else self._reload_at  # it waits until that is over
+        moments = [self._family.next_wake(), self._listener.next_wake(), reload_at, self._strays.due_at]
         moments.append(self._upgrade.next_wake())
         if self._upward.beat_s:
             moments.append(self._ping_at)
@@ -351,7 +343,7 @@ class Root:
     def _read_plan(self) -> Plan:
         """The plan as the configuration has it now. Raises ConfigError, also for a mistake of whoever reads it."""
         try:
-            return self._program.load()
+            plan = self._program.load()
         except ConfigError as error:
             self._wrong = f"; the configuration is wrong, the old one stays in force: {error}"
             self._say.error(self._wrong.removeprefix("; "), "reload_refused")
@@ -359,6 +351,8 @@ class Root:
         except Exception as error:
             self._say.error(f"the plan cannot be made, the old one stays in force:\n{traceback.format_exc()}", "reload_refused")
             raise ConfigError(f"reading the configuration failed ({error!r}); the supervisor's log has the details") from error
+        self._say.may_use_journal(plan.journal)
+        return plan
 
     def _status(self) -> Reply:
         now = time.monotonic()
@@ -378,6 +372,8 @@ class Root:
             self._ping_at = now + self._upward.beat_s
             if is_well(self._family.children.values(), self._family.policy, now):
                 self._upward.say("WATCHDOG=1")
+        if not self._born and not self._down:
+            self._upward.extend(start_s(self._family.children.values(), now), now)
         if not self._family.changed:
             return
         self._family.changed = False

@@ -66,6 +66,8 @@ class Upgrade:
 
     def ask(self, request: Request) -> Reply | Later:
         """Look whether it can be done, and begin; the answer comes when that is known."""
+        if self._family.stopping:
+            return refusal(Refused("the house is going down; nothing was touched"))
         if self._preflight or self.course:
             return refusal(Refused("an upgrade is already under way; `animactl status` shows how far it is"))
         try:
@@ -153,6 +155,8 @@ class Upgrade:
 
     def _judge(self, report: Report) -> None:
         """Go where the preflight went before, if it came back."""
+        if report.error:  # it may be a line of a traceback
+            report = replace(report, error=self._family.redact(report.error))
         if self.course:
             self._judge_return(self.course, report)
             return
@@ -162,7 +166,7 @@ class Upgrade:
             return
         if self._check:
             return
-        other = self._target != self._means.launch
+        other = self._target.argv[0] != self._means.launch.argv[0]
         self._house.say.info(f"upgrading from version {anima.__version__} to {report.version} ({report.where})")
         self.course = Course(
             began=time.monotonic(),
@@ -238,7 +242,10 @@ class Upgrade:
 
     def _finish(self, course: Course, left: tuple[str, ...]) -> None:
         if course.returning:
-            self._end(f"{course.returning}; everybody is back in version {course.old}")
+            lost = (State.WAITING, State.FAILED)
+            away = [name for name, each in self._family.children.items() if each.state in lost and name not in course.parked]
+            who = f"all but {', '.join(away)}" if away else "everybody"
+            self._end(f"{course.returning}; {who} is back in version {course.old}")
             return
         still = f"; in the old code until they are restarted, because they are paused: {', '.join(left)}" if left else ""
         if course.back and is_service(os.environ):

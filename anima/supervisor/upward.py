@@ -5,6 +5,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+_EXTENDED_S_MIN = 1.0  # less is not worth a word
+
 
 def is_service(environ: Mapping[str, str]) -> bool:
     """Whether systemd (from version 248 on) started this very process; a shell in a service inherits another's number."""
@@ -17,6 +19,7 @@ class Upward:
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._until = 0.0  #: what systemd was asked to wait until
         self.beat_s = _watchdog_s(environ) / 2 if address else 0.0
 
     def say(self, *words: str) -> bool:
@@ -35,6 +38,12 @@ class Upward:
     def heard(self) -> bool:
         """Whether somebody wants to know."""
         return bool(self._address)
+
+    def extend(self, seconds: float, now: float) -> None:
+        """Say that the start takes so much longer from `now` on (monotonic), if that is later than was said before."""
+        if now + seconds > self._until + _EXTENDED_S_MIN:
+            self._until = now + seconds
+            self.say(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def reloading(self) -> None:
         """Say that a reload begins; READY=1 must follow whatever comes of it."""

@@ -65,10 +65,14 @@ class Watch:
                 key.data()
 
     def close(self) -> None:
-        """Give the descriptors back; whoever signals from now on comes too late, because this process is about to exit."""
+        """Give the descriptors back; whoever signals from now on comes too late, because this process is about to exit.
+
+        But for signals that are held back: whatever code goes on in this process is meant as well, and ignoring loses them.
+        """
         signal.set_wakeup_fd(-1)
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, signal.SIG_DFL if number in held_back else signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
         os.close(self._wake)

@@ -17,9 +17,10 @@ from pathlib import Path
 from anima.errors import ConfigError, Unavailable
 from anima.paths import Home
 from anima.supervisor.boot import Boot
+from anima.supervisor.program import Program
 from anima.supervisor.prologue import live_by_exec
 from anima.supervisor.reexec import read
-from anima.supervisor.root import Program, Root
+from anima.supervisor.root import Root
 from anima.supervisor.spec import ChildSpec, Plan, Policy
 
 _terms: list[int] = []

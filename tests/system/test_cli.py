@@ -1,5 +1,6 @@
 """Commands as a person and a script use them, on a whole house, through terminals and pipes."""
 
+import itertools
 import json
 import os
 import pty
@@ -52,11 +53,12 @@ class Terminal:
         """Ctrl-C at a prompt until `text` appears; see `insists_to_leave` for why a key may have to follow it."""
         self.type("\x03")
         deadline = time.monotonic() + 15
+        keys = itertools.cycle((" ", " ", "\x03"))  # as a person would: once more if nothing comes of it
         while text not in self.seen[self._place :] and time.monotonic() < deadline:
             if select.select([self.fd], [], [], 2.0)[0]:
                 self.seen += os.read(self.fd, 65536).decode(errors="replace")
             else:
-                self.type(" ")
+                self.type(next(keys))
         self.until(text)
 
     def insists_to_leave(self) -> int:

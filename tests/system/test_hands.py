@@ -513,7 +513,7 @@ def test_nothing_of_the_house_is_seen_or_written_from_within(shared: tuple[House
         home.journal,
         home.control,
         home.socket("journal"),
-        home.log_file("journal"),
+        home.log_file("supervisor"),
     ]
     for path in targets:
         assert path.exists(), path

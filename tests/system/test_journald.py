@@ -120,7 +120,6 @@ def test_a_flooding_agent_is_limited_counted_and_silences_nobody(service: Servic
     flooded = [each for each in words(service.ctl("logs", "arya", "-n", "1000000").stdout) if "of the flood" in each]
     assert 1_000 < len(flooded) < 10_000
     assert agree(service, "bran")[-1].startswith("answered")
-    assert entries(service.box, "MESSAGE_ID=31ad9407a52d4c9db57bcaf98a5edd36")
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,6 +136,28 @@ def test_nobody_of_the_same_user_reads_the_memory_or_the_environment_of_a_proces
         assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)
     for below in set(root.children(recursive=True)) - set(root.children()):  # what makes jails: readable, and nothing to find
         assert "recognisable" not in str(below.environ())
+
+
+def test_nor_of_the_process_that_tries_new_code(house: House) -> None:
+    house.start(wrap=AS_PLAIN)
+    assert house.supervisor
+    root = psutil.Process(house.supervisor.pid)
+
+    def trying() -> psutil.Process | None:
+        return next((child for child in root.children() if "--preflight" in child.cmdline()), None)
+
+    def is_hidden() -> bool:
+        process.suspend()
+        try:
+            return not readable(process.pid)
+        finally:
+            process.resume()
+
+    with ThreadPoolExecutor() as other:
+        asked = other.submit(house.ctl, "upgrade", "--check")
+        process = eventually(trying, "the new code is not tried")
+        eventually(is_hidden, "it can be read", pause_s=0.05)  # from its first import on; before, it has read no key
+        assert asked.result().returncode == 0, asked.result().stderr
 
 
 def test_the_keyring_is_asked_by_the_root_alone_once_at_the_start_and_once_at_a_reload(house: House, tmp_path: Path) -> None:

@@ -274,6 +274,32 @@ def test_a_stop_while_they_begin_anew_is_an_orderly_one(house):
     assert re_started(house)
 
 
+def test_a_house_that_goes_down_is_not_moved(house):
+    house.plan(spec("journal"), spec("agent:a", "deaf;ready;hang", stop_timeout_s=3.0, beat_s=0))
+    house.start()
+    house.ask("down")
+    refused = house.upgrade()
+    assert not refused["ok"]
+    assert "going down" in refused["error"]
+    assert house.process.wait(15) == Exit.OK
+
+
+def test_a_reload_that_waits_for_the_end_of_an_upgrade_costs_nothing_meanwhile(house):
+    house.plan(spec("journal", "deaf;ready;hang", stop_timeout_s=3.0, beat_s=0), spec("agent:a"))
+    house.start()
+    begun = house.upgrade()
+    eventually(lambda: house.generation() == 2, "the new code answers")
+    os.kill(house.pid, signal.SIGHUP)
+    time.sleep(0.5)  # it may still have modules to import
+    before = psutil.Process(house.pid).cpu_times()
+    time.sleep(1.0)
+    after = psutil.Process(house.pid).cpu_times()
+    assert house.child("journal")["state"] == "restarting", "it is still under way"
+    assert after.user + after.system - before.user - before.system < 0.4
+    assert house.ended(begun["since"])["over"] == "done"
+    eventually(lambda: house.records("reloaded"), "the reload came when it was over")
+
+
 def test_a_stop_during_the_preflight_is_an_orderly_one(house):
     house.plan(spec("journal"), spec("agent:a"))
     house.start()

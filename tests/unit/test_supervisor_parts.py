@@ -1,6 +1,7 @@
 """The small parts of the root: order, plan, records, PID files, log lines, lock, leftovers, words upward."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from anima.supervisor.child import Child, end_cause, end_reason
 from anima.supervisor.lifecycle import BUSY, GONE, State
 from anima.supervisor.lock import AlreadyRunning, prepare, take_lock
 from anima.supervisor.logfile import LogFile, output_lines, stamp
-from anima.supervisor.order import is_born, is_truly_up, is_well, next_births, next_stops, stop_s, summary
+from anima.supervisor.order import is_born, is_truly_up, is_well, next_births, next_stops, start_s, stop_s, summary
 from anima.supervisor.output import left_in
 from anima.supervisor.pidfile import read_pid_file, remove_pid_file, start_time, write_pid_file
 from anima.supervisor.records import Records
@@ -28,6 +29,7 @@ from anima.supervisor.requests import matching
 from anima.supervisor.spawn import Spawner
 from anima.supervisor.spec import ChildSpec, Plan, Policy
 from anima.supervisor.upward import Upward, is_service
+from anima.supervisor.watch import Watch
 
 
 def child(name: str, state: State = State.DOWN, *, due: bool = False) -> Child:
@@ -482,6 +484,44 @@ def test_the_watchdog_is_fed_while_the_journal_beats_or_is_brought_back_and_wher
     state, silent_s, code, well
 ):
     assert is_well([vital(state, beat_at=1000.0, code=code), child("mneme", State.FAILED)], Policy(), 1000.0 + silent_s) == well
+
+
+@pytest.mark.parametrize(
+    ("asked_until", "now", "well"), [(1200.0, 1100.0, True), (1200.0, 1201.0, False), (1030.0, 1100.0, False)]
+)
+def test_the_watchdog_is_fed_while_the_journal_asks_for_more_time_to_start(asked_until, now, well):
+    journal = vital(State.STARTING, beat_at=0.0, code=0)
+    journal.forked_at, journal.deadline = 1000.0, asked_until
+    assert journal.spec.start_timeout_s == 30.0
+    assert is_well([journal], Policy(), now) == well
+
+
+def test_systemd_is_asked_to_wait_as_long_as_those_who_are_on_their_way_up(tmp_path):
+    slow, quick, up = child("mneme", State.STARTING), child("journal", State.STARTING), child("thymos", State.UP)
+    slow.deadline, quick.deadline, up.deadline = 1300.0, 1030.0, 2000.0
+    assert start_s([slow, quick, up], 1000.0) == 300.0
+    assert start_s([up], 1000.0) == 0.0
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        systemd.settimeout(5)
+        upward = Upward({"NOTIFY_SOCKET": path})
+        upward.extend(300.0, 1000.0)
+        upward.extend(299.0, 1001.0)  # the same moment
+        upward.extend(10.0, 1002.0)
+        upward.extend(310.0, 1003.0)
+        assert [systemd.recv(100), systemd.recv(100)] == [b"EXTEND_TIMEOUT_USEC=300000000", b"EXTEND_TIMEOUT_USEC=310000000"]
+
+
+def test_a_signal_that_is_held_back_is_not_lost_when_the_watch_ends():
+    child_pid = os.fork()
+    if child_pid == 0:
+        watch = Watch()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getpid(), signal.SIGTERM)
+        watch.close()
+        os._exit(0 if signal.SIGTERM in signal.sigpending() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child_pid, 0)[1]) == 0
 
 
 def test_a_stop_takes_as_long_as_the_slowest_agent_and_then_each_of_the_others():
