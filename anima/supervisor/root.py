@@ -58,6 +58,7 @@ class Root:
         self._stops_heeded = 0
         self._told = ""  #: what systemd heard last
         self._wrong = ""  #: why the last reload was refused
+        self._read_s = 0.0  #: how long a reload of this turn read
         self._exit = Exit.OK
         self._ping_at = self._started
         self._reload_at: float | None = None
@@ -217,10 +218,11 @@ class Root:
 
     def _forgive_pauses(self, busy_s: float, late_s: float) -> None:
         """When the root itself was held up beyond reason, so was everybody: no deadline of that time counts."""
-        gap_s = max(busy_s, late_s)
+        gap_s, busy_s, self._read_s = max(busy_s, late_s), busy_s - self._read_s, 0.0
         if gap_s > self._family.policy.pause_gap_s:
             self._family.forgive(gap_s)
-            self._say.warning(f"the machine stood still for {gap_s:.1f} s; all deadlines begin anew")
+            if max(busy_s, late_s) > self._family.policy.pause_gap_s:  # else a keyring waited for a person, and the root for it
+                self._say.warning(f"the machine stood still for {gap_s:.1f} s; all deadlines begin anew")
 
     def _heed_signals(self, now: float) -> None:
         if self._watch.stops > self._stops_heeded:
@@ -330,6 +332,7 @@ class Root:
         try:
             plan = self._read_plan()
         finally:
+            self._read_s = time.monotonic() - self._reloaded_at
             if self._born:
                 self._upward.say("READY=1")
         if self._family.stopping:

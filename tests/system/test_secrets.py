@@ -222,3 +222,19 @@ def test_hiding_memory_prevents_a_core_also_where_the_limit_would_allow_one(tmp_
     assert not dumps(allowed, kernel.hide_memory)
     monkeypatch.setattr(kernel, "resource", SimpleNamespace(RLIMIT_CORE=0, setrlimit=lambda *_: None))
     assert not dumps(allowed, kernel.hide_memory), "where cores are piped to a program, nobody asks the limit"
+
+
+def test_a_keyring_that_keeps_a_reload_waiting_is_not_called_a_standstill_of_the_machine(house: House, tmp_path: Path):
+    a_keyring(tmp_path)
+    house.environ["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    assert house.ctl("secrets", "set", "brand", "--keyring", stdin=SECRET).returncode == 0
+    (tmp_path / "values.json").unlink()  # it has no answer before, and none after: nothing changes
+    house.agent("arya")
+    house.start()
+    arya = house.until_up("agent:arya")
+    (tmp_path / "locked").touch()
+    done = house.ctl("reload", timeout_s=60)
+    assert done.returncode == 0, done.stderr
+    assert house.until_up("agent:arya") == arya, "nobody is blamed for it"
+    assert "stood still" not in house.log("supervisor")
+    house.stop()
