@@ -1,6 +1,10 @@
 """What all tests share: asyncio for async tests, and a clean environment."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("anima", deadline=None)  # a loaded machine takes 200 ms over anything; speed is for bench/
+settings.load_profile("anima")
 
 
 @pytest.fixture(scope="session")
