@@ -158,6 +158,7 @@ def test_an_import_that_died_between_history_and_folder_is_completed(
     assert "agent:arya" not in other.processes()
     done = other.ctl("import", "agent", str(file))
     assert done.returncode == 0, done.stderr
+    assert "the import that was broken off is complete" in done.stdout
     other.until_up("agent:arya")
     same(house, other)
 
