@@ -28,7 +28,7 @@ from anima.wire.events import (
     ToolResponse,
     UserMessage,
 )
-from anima.wire.memories import MORE, check_row, check_said, key
+from anima.wire.memories import CHANGED, MORE, check_row, check_said, key
 
 EPISODE_CHARS_MAX = 20_000  # of what was said at once; what is longer is a document, and stands whole in the journal
 DEED_IMPORTANCE = 0.2  # a tool's result is rarely what one wants to know weeks later
@@ -151,7 +151,7 @@ class Batch:
         known = self.find(key(event.agent, changed.memory))
         if known is None:
             return
-        changes = {name: value for name, value in changed.changes.items() if name in ("text", "importance", "shared", "state")}
+        changes = {name: value for name, value in changed.changes.items() if name in CHANGED}
         check_said(changes)
         if changes.get("state") == "forgotten":
             changes |= {"text": "", "mood": {}, "data": {}}

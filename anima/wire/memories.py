@@ -32,6 +32,7 @@ MORE: dict[str, tuple[tuple[type, ...], Any]] = {
     "accessed": ((int,), 0),
     "data": ((dict,), {}),
 }
+CHANGED = ("text", "importance", "shared", "state")  #: what a `memory_changed` may change
 _TYPES = {"id": (str,), "ts": (float, int), "session": (str,), "speaker": (str,), "text": (str,)} | {
     name: types for name, (types, _) in MORE.items()
 }
@@ -58,7 +59,7 @@ class MemoryChanged(Body):
     """A memory is another from here on. What is not named stays."""
 
     memory: str
-    changes: dict[str, Any]  #: text, importance, shared, state (live, forgotten), again (it was said again)
+    changes: dict[str, Any]  #: what is in CHANGED, and again (it was said again)
     reason: str = ""  #: a sentence
 
 
