@@ -169,8 +169,7 @@ def portions(events: Sequence[Event]) -> Iterator[list[Event]]:
     portion: list[Event] = []
     rows = 0
     for event in events:
-        told = event.data.get("rows") if event.kind == "memories_imported" else None
-        weight = len(told) if isinstance(told, list) else 1
+        weight = len(event.data.get("rows", ())) if event.kind == "memories_imported" else 1
         if portion and rows + weight > BATCH_ROWS:
             yield portion
             portion, rows = [], 0
