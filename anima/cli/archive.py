@@ -17,7 +17,7 @@ import os
 import tarfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -195,15 +195,19 @@ class Unpacking:
         else:
             raise Refused(f"{member.name!r} in the archive is neither a file, a folder nor a symbolic link")
 
-    def end(self) -> None:
-        """Make the links, and give folders their modes. Raises Refused for a link that leads out."""
+    def end(self, within: Sequence[str]) -> None:
+        """Make the links, and give folders their modes.
+
+        Raises Refused for a link that leads out of the one of `within`, paths below the root, in which it lies: to
+        secrets.toml for one, which would be read to a model as if it were the agent's own words.
+        """
         for place, target in self._links:
             if place.is_symlink() or place.exists():
                 raise Refused(f"{str(place.relative_to(self._root))!r} is in the archive twice, and once a link")
             place.symlink_to(target)
         for place, target in self._links:
-            if not leads_inside(self._root, place, target):
-                raise Refused(f"the link {place.relative_to(self._root)} in the archive leads out of the home, to {target!r}")
+            if not any(leads_inside(self._root / each, place, target) for each in within):
+                raise Refused(f"the link {place.relative_to(self._root)} in the archive leads out of its folder, to {target!r}")
         for place, mode in reversed(self._modes):
             place.chmod(mode)
 
@@ -214,10 +218,10 @@ class Unpacking:
         return self._root.joinpath(*parts)
 
 
-def leads_inside(root: Path, place: Path, target: str) -> bool:
-    """Whether a link at `place` stays below `root`, wherever that is moved to."""
-    real = os.path.realpath(place)
-    return not target.startswith("/") and Path(real).is_relative_to(os.path.realpath(root))
+def leads_inside(top: Path, place: Path, target: str) -> bool:
+    """Whether a link at `place` lies and stays below `top`, wherever that is moved to."""
+    real = Path(os.path.realpath(top.parent), top.name)  # a top that is a link itself leads out
+    return place.is_relative_to(top) and not target.startswith("/") and Path(os.path.realpath(place)).is_relative_to(real)
 
 
 class _Hashing:

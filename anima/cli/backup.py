@@ -1,6 +1,7 @@
 """`backup` and `restore`: a house in one file, and back."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -30,6 +31,7 @@ TOPS = frozenset({*(each.partition("/")[0] for each in LIVING), WORKSPACE})
 _RESTORING = ".restoring"
 _MEMORY_BYTES = 8 * 1024 * 1024  # of one file that may change while it is read; a larger one waits in a temporary file
 _NICE = 10  # packing takes a processor for long; those who answer come first
+_NOT_OURS = "{} is there and was not left by a backup of yours; remove it, or write elsewhere"
 _SECRETS = "secrets.toml is not in a backup; keep it elsewhere, where only you can read it"
 
 
@@ -43,7 +45,8 @@ def backup(
     """Write the whole house into one file, while it runs.
 
     The databases in it are of one moment, told by the number of an event; the archive is verified before it gets its name.
-    Secrets and logs are not in it.
+    secrets.toml and logs are not in it. A key that is written into anima.toml or models/ itself is: keep the file as you keep
+    your keys.
 
     Example: animactl backup house.tar.gz
     """
@@ -90,7 +93,7 @@ def restore(
         fresh.mkdir(mode=0o700)
         unpacking = Unpacking(fresh, TOPS)
         manifest = read_archive(file, "house", unpacking.keep)
-        unpacking.end()
+        unpacking.end((*LIVING, WORKSPACE))
         undo.pop_all()
     _move(fresh, home.root)
     print(f"the house at {home.root} is as it was at event {manifest['seq']:,}, on {_when(manifest['ts'])}")
@@ -108,7 +111,7 @@ def writing(file: Path, sort: str, *, force: bool) -> Iterator[IO[bytes]]:
     _check_writable(file, force=force)
     fresh = file.with_name(f".{file.name[:100]}.part")  # of one that was killed: the next one writes over it
     try:
-        with contextlib.ExitStack() as undo, open(os.open(fresh, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as part:  # noqa: PTH123
+        with contextlib.ExitStack() as undo, _opened(fresh) as part:
             _alone(fresh, part, file)
             undo.callback(fresh.unlink)
             part.truncate()
@@ -127,6 +130,25 @@ def writing(file: Path, sort: str, *, force: bool) -> Iterator[IO[bytes]]:
     except OSError as error:
         where = error.filename if error.filename and not str(error.filename).endswith(".part") else file
         raise Unavailable(f"{where}: {error.strerror or error}; nothing was written") from error
+
+
+def _opened(fresh: Path) -> IO[bytes]:
+    """The file at `fresh`, ours alone to read and write: in a folder where others write, they may have put something there.
+
+    Raises Refused if they did.
+    """
+    try:
+        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise Refused(_NOT_OURS.format(fresh)) from error
+        raise
+    told = os.fstat(fd)
+    if not stat.S_ISREG(told.st_mode) or told.st_uid != os.geteuid() or told.st_nlink > 1:
+        os.close(fd)
+        raise Refused(_NOT_OURS.format(fresh))
+    os.fchmod(fd, 0o600)
+    return os.fdopen(fd, "r+b")
 
 
 def _alone(fresh: Path, part: IO[bytes], file: Path) -> None:
@@ -151,7 +173,7 @@ def _check_writable(file: Path, *, force: bool) -> None:
 class Living:
     """Files below `root` that may change while they are read; each is taken as it is at one moment, or not at all if it goes.
 
-    Left out are, counted by sort: links that lead out of the root, sockets and the like. `own` is the archive itself.
+    Left out are, counted by sort: links that lead out of what is added, sockets and the like. `own` is the archive itself.
     """
 
     root: Path
@@ -164,33 +186,33 @@ class Living:
         while waiting:
             place = waiting.pop()
             try:
-                waiting += self._one(writer, place, place.relative_to(self.root).as_posix())
+                waiting += self._one(writer, place, self.root / top)
             except FileNotFoundError:
                 continue  # it went while we came
 
-    def _one(self, writer: "Writer", place: Path, path: str) -> list[Path]:
+    def _one(self, writer: "Writer", place: Path, top: Path) -> list[Path]:
         """Write one; returns what is below it, to be taken from the end."""
-        told = place.lstat()
+        path, told = place.relative_to(self.root).as_posix(), place.lstat()
         if stat.S_ISDIR(told.st_mode):
             below = sorted(place.iterdir(), reverse=True)
             writer.folder(path, told.st_mode, told.st_mtime)
             return below
         if stat.S_ISLNK(told.st_mode):
-            self._link(writer, place, path)
+            self._link(writer, place, top)
         elif not stat.S_ISREG(told.st_mode):
             self._leave_out("neither files nor folders")
         elif self.own is None or not os.path.samestat(told, self.own):
             self._file(writer, place, path)
         return []
 
-    def _link(self, writer: "Writer", place: Path, path: str) -> None:
+    def _link(self, writer: "Writer", place: Path, top: Path) -> None:
         from anima.cli.archive import leads_inside
 
         target = os.readlink(place)  # noqa: PTH115 - as it is written
-        if leads_inside(self.root, place, target):
-            writer.link(path, target)
+        if leads_inside(top, place, target):
+            writer.link(place.relative_to(self.root).as_posix(), target)
         else:
-            self._leave_out("links that lead out of the home")
+            self._leave_out("links that lead out of their folder")
 
     def _file(self, writer: "Writer", place: Path, path: str) -> None:
         with place.open("rb") as living, tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as still:

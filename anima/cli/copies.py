@@ -114,9 +114,9 @@ async def _by_owners(home: Home, folder: Path) -> float:
 
 
 def _check_alive(home: Home, name: str) -> None:
-    """Raise Unavailable if nobody will answer for it; one that has died is born again and is asked again by itself."""
+    """Raise Unavailable if nobody will answer for it; one that has died (`waiting`) is born again and asked again by itself."""
     state = next((each for each in root.processes(home) if each["name"] == name), {"state": "unknown", "reason": ""})
-    if state["state"] in {"failed", "paused", "waiting", "unknown"} or (state["state"] == "down" and state["reason"]):
+    if state["state"] in {"failed", "paused", "unknown"} or (state["state"] == "down" and state["reason"]):
         reason = f" ({state['reason']})" if state["reason"] else ""
         raise Unavailable(f"{name} is {state['state']}{reason} and cannot copy its database; `animactl status` shows it")
 

@@ -18,7 +18,7 @@ import typer
 from anima.cli import root
 from anima.cli.names import Name
 from anima.cli.terminal import note
-from anima.errors import ConfigError, Refused
+from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
 
 if TYPE_CHECKING:
@@ -101,16 +101,18 @@ def import_agent(
     with staging(home) as folder:
         unpacking = Unpacking(folder, frozenset({HISTORY, "agents", "state", "workspace"}))
         manifest = read_archive(file, "agent", unpacking.keep)
-        unpacking.end()
         name = check_name(manifest["agent"])
+        unpacking.end(_places(name, workspace=True))
         _check_places(file, name, folder)
         told = live.run(home, lambda bus: _adopt(bus, home, name, folder, manifest["first"]))
-        for top in reversed(_places(name, workspace=True)):  # its own folder last: with it, it lives
-            _put(folder / top, home.root / top)
+        tops = reversed(_places(name, workspace=True))  # its own folder last: with it, it lives
+        completed = sum([_put(folder / top, home.root / top) for top in tops])
     _wake(home, name)
     if told["new"]:
         late = f"; nothing was stored meanwhile for {told['standstill_s'] * 1e3:.0f} ms"
         print(f"{name} lives here now: {told['events']:,} events, {manifest['memories']:,} memories{late}")
+    elif completed:
+        print(f"{name} lives here now: the import that was broken off is complete")
     else:
         print(f"{name} was imported already from this file, and is here")
 
@@ -254,18 +256,19 @@ async def _adopt(bus: Any, home: Home, name: str, folder: Path, first: str) -> d
     return told
 
 
-def _put(fresh: Path, to: Path) -> None:
-    """Move what came to its place; what an import that was broken off has put there stays."""
+def _put(fresh: Path, to: Path) -> bool:
+    """Move what came to its place; whether it was: what an import that was broken off has put there stays."""
     if not fresh.exists() or to.exists():
-        return
+        return False
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(OSError):  # on another disk it is copied, and gets its name when it is whole
         fresh.rename(to)
-        return
+        return True
     part = to.with_name(f".{to.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(fresh, part, symlinks=True)
     part.rename(to)
+    return True
 
 
 def _wake(home: Home, name: str) -> None:
@@ -274,6 +277,8 @@ def _wake(home: Home, name: str) -> None:
         root.request(home, "reload", timeout_s=30.0)
     except ConfigError as error:
         raise Refused(f"{name} is here, but the house cannot take it: {error}; then run `animactl reload`") from None
+    except (Refused, Unavailable) as error:  # an upgrade, for one
+        raise Refused(f"{name} is here, but not up: {error}; `animactl reload` starts it") from None
     process = root.wait_until(home, f"agent:{name}", {"up", "failed", "down"}, READY_TIMEOUT_S)
     if process["state"] == "failed":
         raise Refused(f"{name} is here, but it does not start: {process['reason']}")

@@ -4,6 +4,7 @@ Events speak of each other by id, but for a few that name a seq; those are the o
 the agent's own events becomes the one nearest before it, or for what begins somewhere, nearest after. Pure, but for reading.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from anima.journal.numbering import NewRow, Tip
 from anima.limits import event_bytes_max
 from anima.wire.chain import link
 from anima.wire.events import AgentAdopted, Event, decode_event, event
-from anima.wire.memories import SORTS
+from anima.wire.memories import SORTS, check_row
 
 Rewrite = Callable[[dict[str, Any], "Numbers"], dict[str, Any]]
 _READ_BYTES = 1 << 20
@@ -52,6 +53,8 @@ def read_history(path: Path, agent: str) -> list[Event]:
         each = decode_event(blob, seq, ts)
         if each.agent != agent:
             raise BadMessage(f"event {seq} of the history is of '{each.agent}', not of {agent}")
+        if not math.isfinite(ts):
+            raise BadMessage(f"event {seq} of the history has no time")
         if events and (seq <= events[-1].seq or ts < events[-1].ts):
             raise BadMessage(f"event {seq} of the history stands before an earlier one")
         events.append(each)
@@ -90,9 +93,12 @@ def adopted_rows(events: Sequence[Event], tip: Tip, now: float) -> Iterable[NewR
 
 
 def renumbered(each: Event, numbers: Numbers) -> Event:
-    """The event with every seq that it names told anew."""
+    """The event with every seq that it names told anew. Raises BadMessage if a body that names one is malformed."""
     rewrite = _REWRITTEN.get(each.kind)
-    return replace(each, data=rewrite(each.data, numbers)) if rewrite else each
+    try:
+        return replace(each, data=rewrite(each.data, numbers)) if rewrite else each
+    except (BadMessage, TypeError, ValueError, KeyError, AttributeError) as error:  # it came from outside: nothing is sure
+        raise BadMessage(f"event {each.seq} of the history, {each.kind}, is malformed ({error})") from error
 
 
 def _turn(data: dict[str, Any], numbers: Numbers) -> dict[str, Any]:
@@ -111,12 +117,16 @@ def _window(data: dict[str, Any], numbers: Numbers) -> dict[str, Any]:
     layout = data.get("layout")
     if not layout:
         return data
+    if any(type(number) is not int for number in layout):
+        raise BadMessage("a layout is whole numbers")
     since, brief, turn, *rest = layout  # see agent/viewport.py
     return {**data, "layout": [numbers.since(since), numbers.until(brief), numbers.until(turn), *rest]}
 
 
 def _memories(data: dict[str, Any], numbers: Numbers) -> dict[str, Any]:
-    """Snapshots among them say what they stand for."""
+    """Snapshots among them say what they stand for. Whoever keeps memories stumbles over one that is none: see check_row."""
+    for row in data["rows"]:
+        check_row(row)
     told = [
         {**row, "data": _snapshot(row["data"], numbers)} if row.get("sort") in SORTS[2:4] and row.get("data") else row
         for row in data["rows"]

@@ -22,7 +22,7 @@ from anima.mneme.views import full, number, row, text
 from anima.mneme.weaver import Weaver
 from anima.wire.events import Body, Event, MemoriesImported, MemoryChanged, MemoryStored, event
 from anima.wire.frames import pack
-from anima.wire.memories import bare, key
+from anima.wire.memories import CHANGED, bare, check_said, key
 
 SOURCE = "mneme"
 SETTLED_S = 5.0  # so long an answer waits at most until what it tells of can be found
@@ -258,12 +258,9 @@ def _packed(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def _changes(told: Any) -> dict[str, Any]:
     """The changes somebody asks for. Raises BadMessage for what cannot be changed."""
-    allowed = {"text": str, "importance": float, "shared": bool, "state": str}
-    if not isinstance(told, dict) or not told or set(told) - set(allowed):
-        raise BadMessage(f"what can be changed is {', '.join(allowed)}")
-    for name, value in told.items():
-        if not isinstance(value, allowed[name]) and not (name == "importance" and isinstance(value, int)):
-            raise BadMessage(f'"{name}" is {type(value).__name__}, not {allowed[name].__name__}')
-    if told.get("state", "forgotten") != "forgotten" or not 0 <= told.get("importance", 0.5) <= 1:
-        raise BadMessage("state can only become forgotten, and importance lies between 0 and 1")
+    if not isinstance(told, dict) or not told or set(told) - set(CHANGED):
+        raise BadMessage(f"what can be changed is {', '.join(CHANGED)}")
+    check_said(told)
+    if told.get("state", "forgotten") != "forgotten":
+        raise BadMessage("state can only become forgotten")
     return dict(told)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from anima.ids import derived_id
-from anima.mneme.importing import MORE
 from anima.mneme.memory import Memory
 from anima.mneme.said import SILENT, deed, outcome, speaker_of, wished
 from anima.mneme.secrets import cleaned
@@ -29,7 +28,7 @@ from anima.wire.events import (
     ToolResponse,
     UserMessage,
 )
-from anima.wire.memories import key
+from anima.wire.memories import CHANGED, MORE, check_row, check_said, key
 
 EPISODE_CHARS_MAX = 20_000  # of what was said at once; what is longer is a document, and stands whole in the journal
 DEED_IMPORTANCE = 0.2  # a tool's result is rarely what one wants to know weeks later
@@ -140,6 +139,7 @@ class Batch:
     # -- what is made of memories ----------------------------------------------------------------------------------------
 
     def _stored(self, event: Event, stored: MemoryStored) -> None:
+        check_said({"importance": stored.importance})
         data = {"about": stored.about} if stored.about else {}
         about = {"speaker": stored.speaker, "importance": stored.importance, "shared": stored.shared, "data": data}
         self._add(event, stored.sort if stored.sort in ("fact", "pin") else "fact", stored.text, **about)
@@ -151,7 +151,8 @@ class Batch:
         known = self.find(key(event.agent, changed.memory))
         if known is None:
             return
-        changes = {name: value for name, value in changed.changes.items() if name in ("text", "importance", "shared", "state")}
+        changes = {name: value for name, value in changed.changes.items() if name in CHANGED}
+        check_said(changes)
         if changes.get("state") == "forgotten":
             changes |= {"text": "", "mood": {}, "data": {}}
         if changed.changes.get("again"):
@@ -159,7 +160,8 @@ class Batch:
             changes["importance"] = min(1.0, known.importance + AGAIN)
         self._alter(known.id, changes)
 
-    def _row(self, agent: str, row: dict[str, Any], origin: str, *, final: bool) -> None:
+    def _row(self, agent: str, row: Any, origin: str, *, final: bool) -> None:
+        check_row(row)
         more: dict[str, Any] = {name: row.get(name, usual) for name, (_, usual) in MORE.items()}
         by, kind = more.pop("by"), more.pop("sort")
         memory = Memory(

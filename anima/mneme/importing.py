@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from anima.errors import BadMessage
-from anima.wire.memories import SORTS
+from anima.wire.memories import MORE, check_said
 
 TEXT_CHARS_MAX = 100_000  # of one memory; a book is a file, not a memory
 _ID_CHARS_MAX = 200
@@ -26,18 +26,6 @@ _MONTHS = re.findall(r"\w+", "january february march april may june july august 
 _TIME = re.compile(r"(?i)\b(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s*(?:([ap])\.?m\.?)|\b(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _DAY_FIRST = re.compile(r"(?i)\b(\d{1,2})(?:st|nd|rd|th)?\.?\s+(?:of\s+)?([a-z]{3,9})\.?,?\s+(\d{4})\b")
 _MONTH_FIRST = re.compile(r"(?i)\b([a-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})\b")
-
-#: What a row may say besides, its type, and what it is if nothing is said.
-MORE: dict[str, tuple[tuple[type, ...], Any]] = {
-    "sort": ((str,), "episode"),
-    "importance": ((float, int), 0.5),
-    "shared": ((bool,), True),
-    "mood": ((dict,), {}),
-    "state": ((str,), "live"),
-    "by": ((str,), ""),
-    "accessed": ((int,), 0),
-    "data": ((dict,), {}),
-}
 
 
 def read_row(line: str, *, shared: bool = True) -> dict[str, Any]:
@@ -166,14 +154,7 @@ def _text(found: dict[str, Any], name: str) -> str:
 def _more(found: dict[str, Any], *, shared: bool) -> dict[str, Any]:
     """What it says besides, as far as it is not the usual."""
     said = {"shared": shared, **{name: found[name] for name in MORE if name in found}}
-    for name, value in said.items():
-        types, _ = MORE[name]
-        if type(value) not in types:
-            raise BadMessage(f'its "{name}" is {type(value).__name__}, not {types[0].__name__}')
-    if said.get("sort", "episode") not in SORTS:
-        raise BadMessage(f'there is no sort "{said["sort"]}"; there are {", ".join(SORTS)}')
-    if not 0 <= said.get("importance", 0.5) <= 1:
-        raise BadMessage('its "importance" lies between 0 and 1')
+    check_said(said)
     if said.get("state", "live") not in ("live", "superseded"):
         raise BadMessage('its "state" is live or superseded')
     return {name: value for name, value in said.items() if value != MORE[name][1]}

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima.errors import BadMessage
-from anima.mneme.importing import MORE
 from anima.mneme.memory import Memory
-from anima.wire.memories import bare
+from anima.wire.memories import MORE, bare
 
 
 def row(memory: Memory) -> dict[str, Any]:

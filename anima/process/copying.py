@@ -6,6 +6,7 @@ the owner stands still for some milliseconds at a time, however large it is.
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import threading
@@ -114,8 +115,14 @@ def copy_database(connection: sqlite3.Connection, to: Path, ended: Callable[[], 
         part.replace(to)
         return to.stat().st_size
     except (sqlite3.Error, OSError) as error:
-        part.unlink(missing_ok=True)
+        _forget(part)
         raise Unavailable(f"the copy {to} could not be made ({error}); its directory must exist and have space") from error
     except Unavailable:
-        part.unlink(missing_ok=True)
+        _forget(part)
         raise
+
+
+def _forget(part: Path) -> None:
+    """Remove what is not whole; where that fails, what failed before is what there is to say."""
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -121,8 +121,8 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str, alive: C
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     copy = path.with_name(f"{path.stem}.before-{stamp}.{newest.removesuffix('.sql')}{path.suffix}")
     part = copy.with_name(copy.name + ".part")
-    part.unlink(missing_ok=True)
     try:
+        part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part)) as target:
             connection.backup(target, pages=_PAGES_AT_ONCE, progress=lambda *_: alive())
             target.execute("PRAGMA journal_mode=DELETE")
@@ -131,14 +131,20 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str, alive: C
         part.replace(copy)
         _sync(copy.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _forget(part)
         raise Unavailable(f"{path} must be copied before it moves forward, and that fails: {error.strerror}") from error
     except sqlite3.Error:
-        part.unlink(missing_ok=True)
+        _forget(part)
         raise
     for old in sorted(path.parent.glob(f"{path.stem}.before-*{path.suffix}"))[:-COPIES_MAX]:
         old.unlink(missing_ok=True)
     return copy
+
+
+def _forget(part: Path) -> None:
+    """Remove what is not whole; where that fails, what failed before is what there is to say."""
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

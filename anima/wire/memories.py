@@ -10,6 +10,8 @@ file has it written again, and whoever keeps the journal keeps the memory.
     goal_set, goal_changed, goal_finished
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
@@ -18,6 +20,24 @@ from anima.wire.body import Body, of_kind
 
 #: Sorts of memories; episodes are what was said and done.
 SORTS = ("episode", "fact", "snapshot1", "snapshot2", "goal1", "goal2", "pin")
+STATES = ("live", "superseded", "forgotten")
+#: What a row may say besides, its type, and what it is if nothing is said.
+MORE: dict[str, tuple[tuple[type, ...], Any]] = {
+    "sort": ((str,), "episode"),
+    "importance": ((float, int), 0.5),
+    "shared": ((bool,), True),
+    "mood": ((dict,), {}),
+    "state": ((str,), "live"),
+    "by": ((str,), ""),
+    "accessed": ((int,), 0),
+    "data": ((dict,), {}),
+}
+CHANGED = ("text", "importance", "shared", "state")  #: what a `memory_changed` may change
+_TYPES = {"id": (str,), "ts": (float, int), "session": (str,), "speaker": (str,), "text": (str,)} | {
+    name: types for name, (types, _) in MORE.items()
+}
+_ALWAYS = ("id", "ts", "session", "speaker", "text")
+_NUMBER_MAX = 2**63 - 1  # SQLite takes no more
 EXTRACT = "extract"  #: stands for the model's name in a snapshot that no model wrote
 
 
@@ -39,7 +59,7 @@ class MemoryChanged(Body):
     """A memory is another from here on. What is not named stays."""
 
     memory: str
-    changes: dict[str, Any]  #: text, importance, shared, state (live, forgotten), again (it was said again)
+    changes: dict[str, Any]  #: what is in CHANGED, and again (it was said again)
     reason: str = ""  #: a sentence
 
 
@@ -47,7 +67,7 @@ class MemoryChanged(Body):
 class MemoriesImported(Body):
     """Memories from a file, complete as they stand there; what is known already stays, unless they are `final`."""
 
-    rows: list[Any]  #: maps: id, ts, session, speaker, text, and what of anima/mneme/importing.py's MORE is not the usual
+    rows: list[Any]  #: maps: id, ts, session, speaker, text, and what of MORE is not the usual
     origin: str = ""  #: the file's name
     final: bool = False  #: so they are from here on, known or not: of an agent that moved
 
@@ -102,3 +122,38 @@ def key(agent: str, memory: str) -> str:
 def bare(stored: str) -> str:
     """What the memory is called everywhere else."""
     return stored.partition("/")[2]
+
+
+def check_row(row: Any) -> None:
+    """Raise BadMessage unless a row of `memories_imported` is a memory that can be kept."""
+    if not isinstance(row, dict):
+        raise BadMessage(f"a row of memories is {type(row).__name__}, not a map")
+    for name in _ALWAYS:
+        if name not in row:
+            raise BadMessage(f'a memory has no "{name}"')
+    check_said(row)
+    if not row["id"]:
+        raise BadMessage("a memory without an id")
+
+
+def check_said(said: Mapping[str, Any]) -> None:
+    """Raise BadMessage if something that is said of a memory is not of its type, or not within its bounds."""
+    for name, value in said.items():
+        if type(value) not in _TYPES.get(name, (type(value),)):
+            raise BadMessage(f'its "{name}" is {type(value).__name__}, not {_TYPES[name][0].__name__}')
+    if said.get("sort", SORTS[0]) not in SORTS:
+        raise BadMessage(f'there is no sort "{said["sort"]}"; there are {", ".join(SORTS)}')
+    if said.get("state", STATES[0]) not in STATES:
+        raise BadMessage(f'there is no state "{said["state"]}"; there are {", ".join(STATES)}')
+    if not 0 <= said.get("importance", 0.5) <= 1:
+        raise BadMessage('its "importance" lies between 0 and 1')
+    if not 0 <= said.get("accessed", 0) <= _NUMBER_MAX or not abs(said.get("ts", 0)) <= _NUMBER_MAX:
+        raise BadMessage('its "accessed" or its "ts" is no number within reach')
+    if any(type(level) not in (float, int) for level in said.get("mood", {}).values()):
+        raise BadMessage('its "mood" is numbers by the names of hormones')
+    if any(type(said.get("data", {}).get(name, [])) is not list for name in ("secrets", "notes")):
+        raise BadMessage('"secrets" and "notes" in its "data" are lists')
+    try:
+        json.dumps([said.get("mood"), said.get("data")], allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadMessage(f'its "mood" or its "data" cannot be kept ({error})') from None

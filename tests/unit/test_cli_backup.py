@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anima.cli import backup
+from anima.cli import backup, root
 from anima.cli.archive import FORMAT, Unpacking, Writer, read_archive
 from anima.cli.backup import Living, writing
-from anima.cli.copies import copied
+from anima.cli.copies import _check_alive, copied
 from anima.errors import ConfigError, Refused, Unavailable
 from anima.paths import Home
 
@@ -26,6 +26,7 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1, max_size=3).map("/".join)
 FILES = st.dictionaries(PATHS, st.binary(max_size=5_000), max_size=8)
 TOPS = frozenset({"agents", "workspace", "state"})
+PLACES = ("agents", "workspace")
 
 
 def packed(path: Path, files: dict[str, bytes], sort: str = "house") -> Path:
@@ -76,7 +77,7 @@ def test_what_goes_into_an_archive_comes_out(files: dict[str, bytes], tmp_path_f
         root = folder / "out"
         unpacking = Unpacking(root, TOPS)
         manifest = read_archive(packed(folder / "a.tar.gz", named), "house", unpacking.keep)
-        unpacking.end()
+        unpacking.end(PLACES)
         assert manifest["seq"] == 7
         assert {path: content for path, (content, _) in tree(root).items()} == named
 
@@ -148,6 +149,11 @@ def test_nothing_is_written_outside_of_the_home(info: tarfile.TarInfo, tmp_path:
         {"workspace/out": "../../outside"},
         {"workspace/here": ".", "workspace/out": "here/../../outside"},  # by its letters it stays inside
         {"workspace/one": "two", "workspace/two": "../../outside"},
+        {"agents/arya/persona.md": "../../secrets.toml"},
+        {"agents/arya/persona.md": "../../anima.toml"},
+        {"agents/arya/persona.md": "notes", "agents/arya/notes": "../../workspace/../secrets.toml"},
+        {"workspace": "agents"},
+        {"state/journal.db": "journal.copy"},
     ],
 )
 def test_no_link_leads_out_and_nothing_is_written_through_one(links: dict[str, str], tmp_path: Path) -> None:
@@ -158,11 +164,11 @@ def test_no_link_leads_out_and_nothing_is_written_through_one(links: dict[str, s
     with pytest.raises(Refused):
         read_archive(forged(tmp_path / "a.tar.gz", *made, through), "house", unpacking.keep)
     with pytest.raises(Refused, match=r"twice"):
-        unpacking.end()
+        unpacking.end(PLACES)
     unpacking = Unpacking(tmp_path / "home2", TOPS)
     read_archive(forged(tmp_path / "b.tar.gz", *made), "house", unpacking.keep)
-    with pytest.raises(Refused, match="leads out of the home"):
-        unpacking.end()
+    with pytest.raises(Refused, match="leads out of its folder"):
+        unpacking.end(PLACES)
     assert not list((tmp_path / "outside").iterdir())
 
 
@@ -222,6 +228,47 @@ def test_an_archive_gets_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
             pytest.fail("it cannot be written")
 
 
+@pytest.mark.parametrize("planted", ["link", "hard link", "folder", "pipe"])
+def test_what_somebody_planted_where_an_archive_is_begun_is_refused_and_left(planted: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    part = tmp_path / ".house.tar.gz.part"
+    {
+        "link": lambda: part.symlink_to(victim),
+        "hard link": lambda: part.hardlink_to(victim),
+        "folder": part.mkdir,
+        "pipe": lambda: os.mkfifo(part),
+    }[planted]()
+    with (
+        pytest.raises(Refused, match="part is there and was not left"),
+        writing(tmp_path / "house.tar.gz", "house", force=True),
+    ):
+        pytest.fail("it was begun in what is not ours")
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o644)
+    assert not (tmp_path / "house.tar.gz").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_an_archive_is_not_begun_in_another_users_file(tmp_path: Path) -> None:
+    part = tmp_path / ".house.tar.gz.part"
+    part.touch()
+    os.chown(part, 65534, 65534)
+    with pytest.raises(Refused, match="not left by a backup"), writing(tmp_path / "house.tar.gz", "house", force=True):
+        pytest.fail("who owns it would read what is written")
+    assert part.stat().st_uid == 65534
+
+
+def test_what_a_killed_backup_left_open_to_all_is_closed(tmp_path: Path) -> None:
+    part = tmp_path / ".house.tar.gz.part"
+    part.write_bytes(b"half")
+    part.chmod(0o644)
+    with writing(tmp_path / "house.tar.gz", "house", force=False) as file:
+        assert os.fstat(file.fileno()).st_mode & 0o777 == 0o600
+        Writer(file, "house").end(seq=7)
+    assert (tmp_path / "house.tar.gz").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(Unavailable, match="No space left on device; nothing was written"),
@@ -241,6 +288,7 @@ def test_living_files_are_taken_as_they_are_links_out_and_sockets_are_counted(tm
     (work / "empty").mkdir()
     (work / "in").symlink_to("run.sh")
     (work / "out").symlink_to("/usr/bin/python3")
+    (work / "near").symlink_to("../../secrets.toml")
     os.mkfifo(work / "pipe")
     file = tmp_path / "a.tar.gz"
     with file.open("wb") as part:
@@ -250,12 +298,13 @@ def test_living_files_are_taken_as_they_are_links_out_and_sockets_are_counted(tm
         writer.end(seq=7)
     unpacking = Unpacking(tmp_path / "again", TOPS)
     read_archive(file, "house", unpacking.keep)
-    unpacking.end()
+    unpacking.end(PLACES)
     (work / "out").unlink()
+    (work / "near").unlink()
     (work / "pipe").unlink()
     assert tree(tmp_path / "again") == tree(root)
     assert (tmp_path / "again" / "workspace" / "arya" / "empty").is_dir()
-    assert living.left_out == {"links that lead out of the home": 1, "neither files nor folders": 1}
+    assert living.left_out == {"links that lead out of their folder": 2, "neither files nor folders": 1}
 
 
 @pytest.fixture
@@ -278,6 +327,19 @@ def test_copies_that_do_not_go_together_or_are_damaged_are_refused(home: Home) -
     with pytest.raises((Refused, ConfigError, Unavailable), match="thymos"), copied(home):
         pytest.fail("one is damaged")
     assert not list(home.state.glob("copy-*"))
+
+
+@pytest.mark.parametrize("state", ["waiting", "starting", "restarting", "up"])
+def test_an_owner_that_will_be_back_is_waited_for(state: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "processes", lambda _: [{"name": "mneme", "state": state, "reason": "ended with -9"}])
+    _check_alive(home, "mneme")
+
+
+@pytest.mark.parametrize("state", ["failed", "paused", "down"])
+def test_an_owner_that_will_not_be_back_is_named(state: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "processes", lambda _: [{"name": "mneme", "state": state, "reason": "it fell ten times"}])
+    with pytest.raises(Unavailable, match=rf"mneme is {state} \(it fell ten times\) and cannot copy"):
+        _check_alive(home, "mneme")
 
 
 def test_what_a_killed_backup_left_is_removed_by_the_next(home: Home) -> None:

@@ -52,6 +52,12 @@ def test_every_command_has_a_help_with_an_example(home: Home):
     assert "..." not in ctl(home, "--help").stdout.replace("ARGS]...", ""), "a first sentence is longer than its line"
 
 
+def test_backup_says_which_keys_are_in_it_and_which_are_not(home: Home):
+    told = " ".join(ctl(home, "backup", "--help").stdout.split())
+    assert "secrets.toml and logs are not in it" in told
+    assert "A key that is written into anima.toml or models/ itself is" in told
+
+
 @pytest.mark.parametrize(
     "command",
     [

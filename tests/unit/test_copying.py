@@ -105,6 +105,17 @@ async def test_a_copy_that_cannot_be_made_leaves_nothing_and_may_be_tried_again(
         await copier.copy({"to": "copy.db"})
 
 
+@pytest.mark.parametrize("wrong", ["a file", "a directory"])
+async def test_a_copy_that_cannot_even_be_removed_is_still_one_sentence(wrong: str, owned: Connection, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    if wrong == "a file":
+        folder.write_text("not a folder")
+    else:
+        (folder / "copy.db.part").mkdir(parents=True)
+    with pytest.raises(Unavailable, match="could not be made"):
+        await Copier(owned).copy({"to": str(folder / "copy.db")})
+
+
 async def test_an_owner_that_ends_does_not_wait_for_its_copy(owned: Connection, tmp_path: Path) -> None:
     copying = asyncio.ensure_future(Copier(owned).copy({"to": str(tmp_path / "copy.db")}))
     await asyncio.sleep(0.01)

@@ -34,6 +34,8 @@ from anima.wire.events import (
 )
 from anima.wire.frames import Query
 
+KEPT: dict[str, Any] = {"id": "D1", "ts": 1.0, "session": "", "speaker": "arya", "text": "so it went"}
+
 
 def life(bodies: Sequence[Body], seqs: Sequence[int], agent: str = "arya") -> list[Event]:
     made = [event(body, agent=agent, session="main", source="cli") for body in bodies]
@@ -83,12 +85,13 @@ def test_every_number_in_an_event_is_told_anew() -> None:
     assert told(TurnStarted("t", 7, 1))["message_seq"] == 102
     ended = told(TurnEnded("t", 7, "answered", settled_seq=19))  # the seq before the next message, of somebody else
     assert (ended["message_seq"], ended["settled_seq"]) == (102, 102)
-    snapshot = told(SnapshotStored(1, "so it went", 4, 22, "extract"))
-    assert (snapshot["since"], snapshot["until"]) == (102, 105)
+    stored = told(SnapshotStored(1, "so it went", 4, 22, "extract"))
+    assert (stored["since"], stored["until"]) == (102, 105)
     assert told(SoulChanged({}, "because", basis=21))["basis"] == 104
     assert told(ModelCalled("t", 1, "m", 1, 1, 0.1, layout=[7, 0, 20, 2, 500]))["layout"] == [102, 0, 103, 2, 500]
     assert told(ModelCalled("t", 1, "m", 1, 1, 0.1))["layout"] == []
-    imported = MemoriesImported([{"sort": "snapshot1", "data": {"since": 3, "until": 40}}, {"data": {"since": 3}}, {}])
+    snapshot = KEPT | {"sort": "snapshot1", "data": {"since": 3, "until": 40}}
+    imported = MemoriesImported([snapshot, KEPT | {"data": {"since": 3}}, KEPT])
     assert [row.get("data") for row in told(imported)["rows"]] == [{"since": 101, "until": 105}, {"since": 3}, None]
     assert told(UserMessage("7 is a number")) == {"text": "7 is a number"}
 
@@ -131,6 +134,43 @@ def test_a_life_that_is_here_is_not_taken_twice_nor_mixed_with_another(ledger: L
     assert ledger.append([[entry("next")]]).places == [[(6, True)]]
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("model_called", {"layout": [1]}),
+        ("model_called", {"layout": ["a", 0, 1, 2, 500]}),
+        ("model_called", {"layout": 7}),
+        ("turn_started", {"message_seq": "7"}),
+        ("turn_ended", {"settled_seq": None}),
+        ("snapshot_stored", {"since": []}),
+        ("soul_changed", {"basis": {}}),
+        ("memories_imported", {}),
+        ("memories_imported", {"rows": 1}),
+        ("memories_imported", {"rows": [1]}),
+        ("memories_imported", {"rows": [{}]}),
+        ("memories_imported", {"rows": [KEPT | {"text": 5}]}),
+        ("memories_imported", {"rows": [KEPT | {"ts": float("nan")}]}),
+        ("memories_imported", {"rows": [KEPT | {"ts": 2**64 - 1}]}),
+        ("memories_imported", {"rows": [KEPT | {"id": ""}]}),
+        ("memories_imported", {"rows": [KEPT | {"sort": []}]}),
+        ("memories_imported", {"rows": [KEPT | {"mood": {"dopamine": "high"}}]}),
+        ("memories_imported", {"rows": [KEPT | {"sort": "snapshot1", "data": {"since": "3"}}]}),
+        ("memories_imported", {"rows": [KEPT | {"data": {"secrets": 5}}]}),
+        ("memories_imported", {"rows": [KEPT | {"data": {"x": b"bytes"}}]}),
+    ],
+    ids=str,
+)
+def test_a_history_with_a_malformed_event_is_refused_and_the_journal_lives_on(
+    kind: str, data: dict[str, Any], ledger: Ledger
+) -> None:
+    events = life([UserMessage("hi"), UserMessage("ho")], [5, 6])
+    events[1] = Event(events[1].id, kind, "arya", "main", "cli", "", data, 6, 106.0)
+    with pytest.raises(BadMessage, match=f"event 6 of the history, {kind}, is malformed"):
+        ledger.adopt(events)
+    assert ledger.tip.seq == 2, "all or nothing"
+    assert ledger.append([[entry("next")]]).places == [[(3, True)]]
+
+
 def test_no_time_lies_in_the_future() -> None:
     events = life([UserMessage("hi")], [5])
     (_, told) = adopted_rows(events, Tip(7, 50.0, START), now=60.0)
@@ -168,3 +208,6 @@ def test_a_history_is_of_one_agent_and_in_order(tmp_path: Path) -> None:
         read_history(packed([events[1], events[0]]), "arya")
     with pytest.raises(BadMessage, match="cannot be read"):
         read_history(tmp_path / "away", "arya")
+    file.write_bytes(msgpack.packb([2, float("nan"), events[0].encode()]))
+    with pytest.raises(BadMessage, match="event 2 of the history has no time"):
+        read_history(file, "arya")

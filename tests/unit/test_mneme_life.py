@@ -150,6 +150,35 @@ async def test_memories_of_an_agent_that_moved_are_in_the_end_what_they_were(tmp
         assert (await mneme.ask("page"))["rows"] == before
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("memories_imported", {"rows": [{}]}),
+        ("memories_imported", {"rows": [5]}),
+        ("memories_imported", {"rows": [{"id": "D1", "ts": 1.0, "session": "", "speaker": "", "text": ["a"]}], "final": True}),
+        (
+            "memories_imported",
+            {"rows": [{"id": "D1", "ts": 1.0, "session": "", "speaker": "", "text": "a", "data": {"x": b"y"}}]},
+        ),
+        ("memory_changed", {"memory": "", "changes": {"text": 5}}),
+        ("memory_changed", {"memory": "KEPT", "changes": {"text": ["a"]}}),
+        ("memory_changed", {"memory": "KEPT", "changes": {"importance": "much"}}),
+        ("memory_stored", {"text": "a", "importance": float("nan")}),
+    ],
+    ids=str,
+)
+async def test_a_malformed_event_is_left_out_and_the_house_remembers_on(
+    kind: str, data: dict[str, Any], connection: Connection
+) -> None:
+    bus = Loopback()
+    async with alive(bus, connection) as mneme:
+        kept = await say(bus, "I adopted a dog called Pixel")
+        told = {name: kept if value == "KEPT" else value for name, value in data.items()}
+        await bus.append(Event(new_id(), kind, "arya", "main", "cli", "", told))
+        await say(bus, "and a cat called Byte")
+        assert sorted(await mneme.texts("Pixel, Byte")) == ["I adopted a dog called Pixel", "and a cat called Byte"]
+
+
 async def test_a_lost_database_is_written_again_from_the_journal(tmp_path: Path, connection: Connection) -> None:
     bus = Loopback()
     async with alive(bus, connection) as mneme:

@@ -1,5 +1,6 @@
 """The store: pragmas, migrations, one owner per file, and one clear sentence for everything that can be wrong with it."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -248,6 +249,24 @@ def test_a_full_disk_while_the_copy_is_made_changes_nothing_and_leaves_no_half_o
     assert sorted(tmp_path.iterdir()) == before
     monkeypatch.undo()
     open_database(path, schema).close()
+
+
+def test_a_copy_that_fails_and_cannot_be_removed_says_why_it_failed(tmp_path, schema, monkeypatch):
+    path = tmp_path / "x.db"
+    filled(path, schema)
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def kept(part: Path, *, missing_ok: bool = False) -> None:
+        if part.name.endswith(".part") and (part.exists() or not missing_ok):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    (schema / "0002_more.sql").write_text("CREATE TABLE more (x);")
+    monkeypatch.setattr("anima.store.migrate._sync", broken)
+    monkeypatch.setattr(Path, "unlink", kept)
+    with pytest.raises(Unavailable, match="must be copied before it moves forward, and that fails: Input/output error"):
+        open_database(path, schema)
 
 
 def test_a_rehearsal_says_what_would_be_done_while_the_owner_is_at_work_and_does_nothing(tmp_path, schema):
