@@ -129,7 +129,7 @@ def talk(house: House, *names: str) -> Iterator[None]:
         while not enough.is_set():
             house.send(name, f"and at {time.monotonic()}?")
 
-    talkers = [threading.Thread(target=send, args=(name,)) for name in names]
+    talkers = [threading.Thread(target=send, args=(name,), daemon=True) for name in names]
     for each in talkers:
         each.start()
     try:
@@ -176,7 +176,7 @@ def test_an_owner_that_is_killed_while_it_copies_is_asked_again(owner: str, live
         eventually(lambda: list(house.home.state.glob(f"copy-*/{owner}.db*")), "no copy is made", pause_s=0.001)
         killed.append(house.kill(owner))
 
-    killing = threading.Thread(target=kill)
+    killing = threading.Thread(target=kill, daemon=True)
     killing.start()
     done = house.ctl("backup", str(file), timeout_s=100)
     killing.join()

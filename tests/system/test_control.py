@@ -158,7 +158,7 @@ def test_watch_tells_what_was_and_what_comes_in_order_and_ends_with_the_root(hou
     house.plan(spec("agent:a"))
     house.start()
     heard: list[dict] = []
-    thread = threading.Thread(target=lambda: heard.extend(control.watch(house.home)))
+    thread = threading.Thread(target=lambda: heard.extend(control.watch(house.home)), daemon=True)
     thread.start()
     house.ask("restart", "a", wait=True)
     later = list(house.records())
@@ -224,7 +224,7 @@ def test_a_request_that_makes_no_sense_is_told_so_and_the_next_one_is_served(sha
 
 def test_a_line_without_end_is_cut_off(shared):
     with connect(shared) as connection:
-        sender = threading.Thread(target=lambda: _send(connection, b"x" * (20 * control_line_bytes_max)))
+        sender = threading.Thread(target=lambda: _send(connection, b"x" * (20 * control_line_bytes_max)), daemon=True)
         sender.start()
         heard = read_to_end(connection)
         sender.join()

@@ -63,7 +63,7 @@ def watched() -> Iterator[dict[str, int]]:
             except psutil.NoSuchProcess:
                 continue
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
     try:
         yield most

@@ -70,7 +70,9 @@ def test_a_mneme_killed_during_an_import_and_during_talk_misses_nothing_and_doub
     house.start()
     file = life(tmp_path / "life.jsonl", 12_000)
     result: list[int] = []
-    importing = threading.Thread(target=lambda: result.append(house.ctl("memory", "import", "arya", str(file)).returncode))
+    importing = threading.Thread(
+        target=lambda: result.append(house.ctl("memory", "import", "arya", str(file)).returncode), daemon=True
+    )
     importing.start()
     for number in range(3):
         eventually(lambda: house.events("--kind", "memories_imported", "-n", "1"), "the import does not begin")

@@ -39,7 +39,7 @@ def talking(house: House, seconds: float) -> tuple[threading.Thread, list[int]]:
         until = asyncio.get_running_loop().time() + seconds
         accepted.append(await say_steadily(house, AGENTS, until, pause_s=0.05))
 
-    thread = threading.Thread(target=lambda: asyncio.run(talk()))
+    thread = threading.Thread(target=lambda: asyncio.run(talk()), daemon=True)
     thread.start()
     return thread, accepted
 
