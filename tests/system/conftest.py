@@ -143,7 +143,8 @@ class House:
         root = psutil.Process(self.supervisor.pid)
         looks = []
         for _ in range(20):
-            looks.append((root.num_fds(), root.num_threads(), len(root.children())))
+            fds = root.num_fds() if os.geteuid() == 0 else -1  # a root that hides its memory hides these as well
+            looks.append((fds, root.num_threads(), len(root.children())))
             time.sleep(0.03)
         return min(looks)
 

@@ -151,7 +151,7 @@ def test_another_user_is_refused_at_the_control_socket_in_one_sentence(house: Ho
     house.agent("arya")
     house.start()
     for folder in (house.home.root.parent, house.home.root, house.home.run):
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o011)
     house.home.control.chmod(0o777)
     script = (
         f"import os, socket; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect({str(house.home.control)!r})\n"

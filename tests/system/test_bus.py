@@ -97,7 +97,7 @@ async def test_a_frame_larger_than_the_limit_disconnects_its_sender_only(home: H
 async def test_another_user_may_not_exchange_a_message(home: Home, bus: Client) -> None:
     for folder in (home.run, *home.run.parents):
         if folder.stat().st_uid == 0 and folder != Path("/"):
-            folder.chmod(0o755)
+            folder.chmod(folder.stat().st_mode | 0o011)
     await bus.serve("mneme", {"echo": echo})
     home.socket("mneme").chmod(0o777)
     script = (
