@@ -640,7 +640,8 @@ def test_a_hundred_hups_are_a_few_reloads(house):
     time.sleep(0.4)
     assert 1 <= len(house.records("reloaded")) <= 10
     assert [line["incarnation"] for line in house.status()["processes"]] == [1, 1]
-    eventually(lambda: house.descriptors() - descriptors == 3, "three descriptors for the newcomer, none lost")
+    if descriptors >= 0:
+        eventually(lambda: house.descriptors() - descriptors == 3, "three descriptors for the newcomer, none lost")
 
 
 # -- idleness and pause ------------------------------------------------------------------------------------------------
