@@ -143,8 +143,7 @@ def test_a_journal_that_is_away_is_missed_by_nobody_and_files_take_over_and_hand
         return "answered" in entries(box, "ANIMA_AGENT=bran", "-n", "1")[-1]["MESSAGE"]
 
     eventually(answered_in_the_journal, "nobody handed back", pause_s=0.3)
-    if how == "stopped":
-        assert entries(box, "ANIMA_AGENT=bran", "MESSAGE_ID=c2a6b256f21d400a822f7a1de197c863")
+    # That the journal is told where the lines stand is a test of test_journald in unit: one that just begins may lose an entry.
     both = words(service.ctl("logs", "bran", "-n", "1000000").stdout)
     in_file = box.run("sh", "-c", f"grep -c answered {HOME}/log/bran.log || true")
     in_journal = sum("answered" in each["MESSAGE"] for each in entries(box, "ANIMA_AGENT=bran"))
