@@ -9,12 +9,13 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ADDRESS = "/run/systemd/journal/socket"
 STREAM = "JOURNAL_STREAM"  #: set by systemd for what it starts: device and inode of the stream that is its stderr
-DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL = 7, 6, 5, 4, 3, 2  #: syslog(3)
+PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  #: syslog(3), by the words of our logs
+AWAY_S = 1.0  #: a journal that did not take an entry is left alone for so long; files have the lines meanwhile
 
 Fields = dict[str, str | int]
 
@@ -63,12 +64,31 @@ def encode(fields: Mapping[str, str | int]) -> bytes:
     return plain.encode(errors="backslashreplace") + several_lines
 
 
+def handed_back(lines: int, where: Path) -> Fields:
+    """What the journal is told before the first entry it takes again."""
+    text = f"{lines} lines before this stand in {where}: the journal did not take them"
+    return {"MESSAGE": text, "PRIORITY": PRIORITIES["WARNING"], "MESSAGE_ID": KNOWN["handed_back"]}
+
+
 class Journal:
     """A connection to the journal. Must not cross a fork: the journal takes the sender's PID from the kernel's word."""
 
     def __init__(self, address: str | Path = ADDRESS) -> None:
         self._address = str(address)
         self._socket: socket.socket | None = None
+        self._elsewhere = 0  #: entries it did not take since it last took one
+        self._ask_at = 0.0  #: monotonic moment before which it is left alone
+
+    def tell(self, entry: bytes, now: float, excuse: Callable[[int], bytes]) -> bool:
+        """Hand over an encoded entry at `now` (monotonic), after `excuse(n)` if n went elsewhere before. False if not taken."""
+        if now >= self._ask_at:
+            if self._elsewhere and self.send(excuse(self._elsewhere)):
+                self._elsewhere = 0
+            if not self._elsewhere and self.send(entry):
+                return True
+            self._ask_at = now + AWAY_S
+        self._elsewhere += 1
+        return False
 
     def send(self, entry: bytes) -> bool:
         """Hand over one encoded entry. False if the journal is away or has no room now; it did not get it then."""

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from anima.errors import Unavailable
+from anima.journald import ADDRESS, PRIORITIES
 from anima.paths import Home
 
-_PLACES = ("/run/log/journal", "/var/log/journal", "/run/systemd/journal/socket")
-_LEVELS = {"7": "DEBUG", "6": "INFO", "5": "INFO", "4": "WARNING", "3": "ERROR", "2": "CRITICAL"}
+_PLACES = ("/run/log/journal", "/var/log/journal", ADDRESS)
+_LEVELS = {str(priority): level for level, priority in PRIORITIES.items()}
 _FIELDS = "MESSAGE,PRIORITY,ANIMA_PROCESS,ANIMA_SESSION,ANIMA_TURN,ANIMA_PRINTED,_SOURCE_REALTIME_TIMESTAMP"
 _ANSWER_S = 30.0
 

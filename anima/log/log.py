@@ -23,15 +23,6 @@ from anima.paths import Home
 
 _CHATTY = ("httpx", "httpcore", "anthropic", "asyncio")  # they tell every request at INFO; ours say it with its turn
 
-_PRIORITIES = {
-    "DEBUG": journald.DEBUG,
-    "INFO": journald.INFO,
-    "WARNING": journald.WARNING,
-    "ERROR": journald.ERROR,
-    "CRITICAL": journald.CRITICAL,
-}
-_AWAY_S = 1.0  # a journal that took nothing is not asked again for so long; the file has the lines meanwhile
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -75,7 +66,7 @@ def open_log(
     takes no lines must not keep an agent from thinking.
     """
     file = LogFile(home.log_file(process), settings.bytes_max, settings.files_max)
-    writer = _Writer(process, file, redactor(secrets), _Entries(journal, process, str(home.root)) if journal else None)
+    writer = _Writer(process, file, redactor(secrets), _Entries(journal, process, home) if journal else None)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -137,38 +128,28 @@ class _Said:
 
 
 class _Entries:
-    """What one process says to the journal, as long as that takes it."""
+    """What one process says to the journal, as long as that takes it; `file` has the rest."""
 
-    def __init__(self, journal: Journal, process: str, home: str) -> None:
+    def __init__(self, journal: Journal, process: str, home: Home) -> None:
         self._journal = journal
-        self._identity = journald.encode(journald.identity(process, home))
-        self._elsewhere = 0  #: records the journal did not take since it last took one
-        self._ask_at = 0.0  #: monotonic moment before which it is not asked
+        self._identity = journald.encode(journald.identity(process, str(home.root)))
+        self._file = home.log_file(process)
 
-    def take(self, said: _Said, now: float, excuse: Callable[[int], _Said]) -> bool:
-        """Give it to the journal, after `excuse(n)` if n records went elsewhere before. False if it does not take it."""
-        if now >= self._ask_at:
-            if self._take(said, excuse):
-                return True
-            self._ask_at = now + _AWAY_S
-        self._elsewhere += 1
-        return False
-
-    def _take(self, said: _Said, excuse: Callable[[int], _Said]) -> bool:
-        if self._elsewhere:
-            if not self._journal.send(self._entry(excuse(self._elsewhere))):
-                return False
-            self._elsewhere = 0
-        return self._journal.send(self._entry(said))
+    def take(self, said: _Said, now: float) -> bool:
+        """Give it to the journal. False if that does not take it."""
+        return self._journal.tell(self._entry(said), now, self._excuse)
 
     def close(self) -> None:
         self._journal.close()
+
+    def _excuse(self, records: int) -> bytes:
+        return self._identity + journald.encode(journald.handed_back(records, self._file))
 
     def _entry(self, said: _Said) -> bytes:
         place, (file, line, function) = said.place, said.code
         fields: Fields = {
             "MESSAGE": printable(said.text),
-            "PRIORITY": _PRIORITIES.get(said.level, journald.INFO),
+            "PRIORITY": journald.PRIORITIES.get(said.level, journald.PRIORITIES["INFO"]),
             "MESSAGE_ID": journald.KNOWN.get(said.known, ""),
         }
         if said.printed:
@@ -220,12 +201,9 @@ class _Writer(logging.Handler):
         super().close()
 
     def _put(self, said: _Said, now: float) -> bool:
-        if self._entries and self._entries.take(said, now, self._handed_back):
+        if self._entries and self._entries.take(said, now):
             return True
         return self._file.write(said.lines(self._process), self._missing)
-
-    def _handed_back(self, records: int) -> _Said:
-        return _notice(f"{records} lines before this stand in {self._file.path}: the journal did not take them", "handed_back")
 
     def _missing(self, lines: int) -> list[str]:
         return _notice(f"{lines} lines are missing here: the disk did not take them").lines(self._process)

@@ -13,7 +13,6 @@ from anima.journald import Fields, Journal
 from anima.limits import MIB, output_line_bytes_max
 from anima.paths import Home
 
-_PRIORITIES = {"INFO": journald.INFO, "WARNING": journald.WARNING, "ERROR": journald.ERROR}
 _bytes_max = 10 * MIB  # then it is set aside as .1; two files at most
 
 
@@ -73,7 +72,6 @@ class LogFile:
         self._journal = journal
         self._allowed = True
         self._lost = 0
-        self._elsewhere = 0  #: lines the journal did not take since it last took one
 
     @property
     def to_journal(self) -> bool:
@@ -99,12 +97,12 @@ class LogFile:
     def last_words(self, name: str, text: str, ts: float) -> None:
         """What a dead child left behind, in its own name and at `ts` (seconds since 1970). It need not have been UTF-8."""
         output = os.fsencode(text)
-        said: Fields = {"MESSAGE": _readable(output), "PRIORITY": journald.ERROR, "ANIMA_PRINTED": 1}
+        said: Fields = {"MESSAGE": _readable(output), "PRIORITY": journald.PRIORITIES["ERROR"], "ANIMA_PRINTED": 1}
         if not self._send(name, said):
             append(self._home.log_file(name), output_lines(output, name, ts))
 
     def _write(self, level: str, text: str, known: str, about: str, pid: int) -> None:
-        said: Fields = {"MESSAGE": text, "PRIORITY": _PRIORITIES[level], "MESSAGE_ID": journald.KNOWN.get(known, "")}
+        said: Fields = {"MESSAGE": text, "PRIORITY": journald.PRIORITIES[level], "MESSAGE_ID": journald.KNOWN.get(known, "")}
         if about:
             said |= {"ANIMA_CHILD": about, "OBJECT_PID": pid or ""}
         if self._send(self._name, said):
@@ -126,13 +124,10 @@ class LogFile:
         """Have `name` say something to the journal; False if there is none, or it does not take it now."""
         if self._journal is None or not self._allowed:
             return False
-        if self._elsewhere:
-            text = f"{self._elsewhere} lines before this stand in {self._home.log}: the journal did not take them"
-            told: Fields = {"MESSAGE": text, "PRIORITY": journald.WARNING, "MESSAGE_ID": journald.KNOWN["handed_back"]}
-            self._elsewhere *= not self._journal.send(self._entry(self._name, told))
-        taken = not self._elsewhere and self._journal.send(self._entry(name, said))
-        self._elsewhere += not taken
-        return taken
+        return self._journal.tell(self._entry(name, said), time.monotonic(), self._excuse)
+
+    def _excuse(self, lines: int) -> bytes:
+        return self._entry(self._name, journald.handed_back(lines, self._home.log))
 
     def _entry(self, name: str, said: Fields) -> bytes:
         return journald.encode({**journald.identity(name, str(self._home.root)), **said})

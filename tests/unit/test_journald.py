@@ -188,7 +188,7 @@ def test_what_a_process_prints_is_marked_as_printed(home: Home, desk: Desk):
 def test_while_the_journal_is_away_the_file_has_the_lines_and_it_is_told_where_they_are(
     home: Home, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("anima.log.log._AWAY_S", 0.0)
+    monkeypatch.setattr(journald, "AWAY_S", 0.0)
     log = open_log(home, "agent:arya", Log(), (), Journal(desk.address))
     log.info("one")
     assert desk.said() == ["one"]
@@ -239,7 +239,8 @@ def test_the_root_speaks_to_the_journal_with_known_ids_and_about_whom(home: Home
     assert not list(home.log.iterdir())
 
 
-def test_the_root_writes_to_its_file_while_the_journal_is_away(home: Home, desk: Desk):
+def test_the_root_writes_to_its_file_while_the_journal_is_away(home: Home, desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(journald, "AWAY_S", 0.0)
     log = LogFile(home, journal=Journal(desk.address))
     desk.close()
     log.info("one")
