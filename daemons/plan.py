@@ -57,7 +57,7 @@ def plan(home: Home, *, strict: bool) -> Plan:
         for spec in TREE
     )
     agents = tuple(_agent(home, house, name, strict=strict) for name in agent_names(home))
-    return Plan((*infrastructure, *agents), policy, redactor(house.secrets), house.log.to == "auto")
+    return Plan((*infrastructure, *agents), policy, redactor(house.secrets), house.log.may_use_journal)
 
 
 def _settings(kind: str, home: Home, house: House) -> str:

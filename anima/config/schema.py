@@ -114,6 +114,11 @@ class Log:
     )
     files_max: int = option(5, "files kept per process, the current one included", min=1, max=100)
 
+    @property
+    def may_use_journal(self) -> bool:
+        """Whether lines go to systemd's journal where there is one."""
+        return self.to == "auto"
+
 
 @dataclass(frozen=True)
 class Sandbox:

@@ -7,7 +7,6 @@ the owner stands still for some milliseconds at a time, however large it is.
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from anima.bus.bus import Answer
 from anima.errors import BadMessage, Unavailable
 from anima.process.aside import in_thread
+from anima.store.becoming import becoming
 
 PAGES = 128  # half a MiB at once: the owner waits for no more than that
 _PAUSE_S = 0.001  # between two pieces; SQLite's lock is not fair, its owner would not get it back otherwise
@@ -87,7 +87,6 @@ def copy_database(connection: sqlite3.Connection, to: Path, ended: Callable[[], 
 
     Returns its size in bytes. Gives up when `ended` says so. Raises Unavailable if it gave up or could not write.
     """
-    part = to.with_name(f"{to.name}.part")
     lefts: list[int] = []
 
     def pause(_status: int, left: int, _whole: int) -> None:
@@ -99,30 +98,13 @@ def copy_database(connection: sqlite3.Connection, to: Path, ended: Callable[[], 
         time.sleep(_PAUSE_S)
 
     try:
-        part.unlink(missing_ok=True)
-        target = sqlite3.connect(part, isolation_level=None)
-        try:
+        with becoming(to) as part, contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target:
             target.execute("PRAGMA synchronous=OFF")  # a copy that is not whole is thrown away; it is synced once, at its end
             target.execute("PRAGMA journal_mode=OFF")
             try:
                 connection.backup(target, pages=PAGES, progress=pause, sleep=_RETRY_MS / 1_000)
             except _BeginAgain:
                 connection.backup(target, pages=-1, sleep=_RETRY_MS / 1_000)
-        finally:
-            target.close()
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(to)
         return to.stat().st_size
     except (sqlite3.Error, OSError) as error:
-        _forget(part)
         raise Unavailable(f"the copy {to} could not be made ({error}); its directory must exist and have space") from error
-    except Unavailable:
-        _forget(part)
-        raise
-
-
-def _forget(part: Path) -> None:
-    """Remove what is not whole; where that fails, what failed before is what there is to say."""
-    with contextlib.suppress(OSError):
-        part.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def run(main: Main, boot: Boot) -> Exit:
 
 def _journal(settings: House) -> Journal | None:
     """Systemd's journal, if the house logs there: the root left the variable in place only if it is true."""
-    return Journal() if settings.log.to == "auto" and STREAM in os.environ else None
+    return Journal() if settings.log.may_use_journal and STREAM in os.environ else None
 
 
 def _stack_file(home: Home, name: str) -> int:

@@ -4,16 +4,16 @@ The history of a schema is a folder of numbered .sql files; the names of those a
 to be applied is one transaction: when it fails, the database is as it was. Two copies of each are kept, the older ones go.
 """
 
-import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from anima.errors import ConfigError, Unavailable
+from anima.store.becoming import becoming
 
 COPIES_MAX = 2  # of each database
 _STEPS_AT_ONCE = 10_000_000  # of SQLite's machine: some tenths of a second
@@ -120,36 +120,12 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, newest: str, alive: C
     """A copy of the whole database beside it, on the disk when this returns; older ones beyond COPIES_MAX go."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     copy = path.with_name(f"{path.stem}.before-{stamp}.{newest.removesuffix('.sql')}{path.suffix}")
-    part = copy.with_name(copy.name + ".part")
     try:
-        part.unlink(missing_ok=True)
-        with closing(sqlite3.connect(part)) as target:
+        with becoming(copy) as part, closing(sqlite3.connect(part)) as target:
             connection.backup(target, pages=_PAGES_AT_ONCE, progress=lambda *_: alive())
             target.execute("PRAGMA journal_mode=DELETE")
-        part.chmod(0o600)
-        _sync(part)
-        part.replace(copy)
-        _sync(copy.parent)
     except OSError as error:
-        _forget(part)
         raise Unavailable(f"{path} must be copied before it moves forward, and that fails: {error.strerror}") from error
-    except sqlite3.Error:
-        _forget(part)
-        raise
     for old in sorted(path.parent.glob(f"{path.stem}.before-*{path.suffix}"))[:-COPIES_MAX]:
         old.unlink(missing_ok=True)
     return copy
-
-
-def _forget(part: Path) -> None:
-    """Remove what is not whole; where that fails, what failed before is what there is to say."""
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anima import journald
+from anima import journald, limits
 from anima.cli.journalctl import entry_lines
 from anima.cli.logs import merged
 from anima.config.schema import Log
@@ -23,7 +23,9 @@ from anima.log.log import log_context, open_log
 from anima.paths import Home
 from anima.supervisor.logfile import LogFile
 
-CATALOG = Path(__file__).parent.parent.parent / "systemd" / "anima.catalog"
+REPO = Path(__file__).parent.parent.parent
+CATALOG = REPO / "systemd" / "anima.catalog"
+DOCS = REPO / "docs" / "logs.md"
 NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,30}", fullmatch=True)
 Entry = dict[str, str]
 
@@ -290,3 +292,19 @@ def test_logs_of_journal_and_file_are_one_by_time():
 def test_identities():
     assert identity("journal", "/h") == {"SYSLOG_IDENTIFIER": "anima-journal", "ANIMA_PROCESS": "journal", "ANIMA_HOME": "/h"}
     assert journald.identity("agent:arya", "/h")["ANIMA_AGENT"] == "arya"
+
+
+def test_the_page_about_logs_knows_every_field_and_tells_the_limits_that_hold(home: Home, desk: Desk):
+    page = DOCS.read_text()
+    log = open_log(home, "agent:arya", Log(), (), Journal(desk.address))
+    with log_context("main", "t1", "c1", 5):
+        log.info("a line")
+    logging.getLogger("output").info("printed")
+    root = LogFile(home, journal=Journal(desk.address))
+    root.warning("it ended", known="ended", about="agent:arya", pid=7)
+    sent = {name for entry in desk.entries() for name in entry}
+    assert not {name for name in sent - {"MESSAGE"} if f"`{name}`" not in page}
+    assert {f"`{name}`" for name in sent if name.startswith("ANIMA_")} == set(re.findall(r"`ANIMA_[A-Z]+`", page))
+    assert f"{limits.log_records_per_s_max} lines a second, {limits.log_records_burst_max:,} at once" in page
+    assert f"{limits.output_bytes_per_s_max // limits.KIB} KiB a second" in page
+    assert f"{limits.output_line_bytes_max // limits.KIB} KiB a line" in page

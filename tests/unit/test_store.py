@@ -243,7 +243,7 @@ def test_a_full_disk_while_the_copy_is_made_changes_nothing_and_leaves_no_half_o
         raise error
 
     (schema / "0002_more.sql").write_text("CREATE TABLE more (x);")
-    monkeypatch.setattr("anima.store.migrate._sync", full)
+    monkeypatch.setattr("anima.store.becoming._sync", full)
     with pytest.raises(Unavailable, match="the disk is full"):
         open_database(path, schema)
     assert sorted(tmp_path.iterdir()) == before
@@ -263,7 +263,7 @@ def test_a_copy_that_fails_and_cannot_be_removed_says_why_it_failed(tmp_path, sc
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
     (schema / "0002_more.sql").write_text("CREATE TABLE more (x);")
-    monkeypatch.setattr("anima.store.migrate._sync", broken)
+    monkeypatch.setattr("anima.store.becoming._sync", broken)
     monkeypatch.setattr(Path, "unlink", kept)
     with pytest.raises(Unavailable, match="must be copied before it moves forward, and that fails: Input/output error"):
         open_database(path, schema)
